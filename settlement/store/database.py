@@ -1,0 +1,54 @@
+"""The database: one engine, one place that commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event
+
+APPLICATION_ROLE = "settlement_app"
+
+
+class Database:
+    """PostgreSQL as the application's role sees it.
+
+    `url` is a libpq or SQLAlchemy URL of a user who may `SET ROLE settlement_app`. Everything the product does at run
+    time goes through `transaction()`, which is the only place that commits; migrations use `owner_engine()`.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        self.url = sqlalchemy_url(url)
+        self.engine = create_engine(self.url, pool_size=pool_size, max_overflow=5, pool_recycle=300, pool_pre_ping=True)
+        event.listen(self.engine, "connect", _become_application)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One transaction: committed when the block ends, rolled back whole when it raises."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    def owner_engine(self) -> Any:
+        """An engine without the application's role: for migrations only."""
+        return create_engine(self.url)
+
+    def dispose(self) -> None:
+        """Closes every pooled connection."""
+        self.engine.dispose()
+
+
+def sqlalchemy_url(url: str) -> str:
+    """`postgres://` and `postgresql://` as the SQLAlchemy URL of the psycopg driver."""
+    for scheme in ("postgresql://", "postgres://"):
+        if url.startswith(scheme):
+            return "postgresql+psycopg://" + url.removeprefix(scheme)
+    return url
+
+
+def _become_application(dbapi_connection: Any, _record: Any) -> None:
+    """Runs once per connection: the application's role, UTC, and plain decimals."""
+    with dbapi_connection.cursor() as cursor:
+        cursor.execute(f"SET ROLE {APPLICATION_ROLE}")
+        cursor.execute("SET TIME ZONE 'UTC'")
+    dbapi_connection.commit()
