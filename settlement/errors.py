@@ -2,7 +2,8 @@
 
     SettlementError
     ├── Refused              what was asked is refused: exit code 1, one line: what, where, what to do
-    │   └── InputRefused     a file or a document cannot be taken in
+    │   ├── InputRefused     a file or a document cannot be taken in
+    │   └── IdempotencyConflict   the same key was posted before with other content
     └── Unavailable          a server does not answer; trying again may help
         (retry_helps is True only here)
 """
@@ -28,6 +29,18 @@ class Refused(SettlementError):
 
 class InputRefused(Refused):
     """A file, a directory or a document that cannot be taken in as a whole."""
+
+
+class IdempotencyConflict(Refused):
+    """A ledger entry's (`kind`, `key`) is already posted with other content; what is posted never changes."""
+
+    def __init__(self, *, kind: str, key: str) -> None:
+        self.kind, self.key = kind, key
+        super().__init__(
+            f"{kind} {key} is already posted with other content",
+            where="ledger",
+            mend="post the difference as a correction under a key of its own",
+        )
 
 
 class Unavailable(SettlementError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from settlement.cli import init  # noqa: F401
+from settlement.cli import up  # noqa: F401
 from settlement.cli.app import app
 from settlement.errors import SettlementError
 

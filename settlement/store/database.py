@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
 
-APPLICATION_ROLE = "settlement_app"
+from schemas.storage.migrate import APPLICATION_ROLE
+
+CONNECT_TIMEOUT_SECONDS = 10
 
 
 class Database:
@@ -20,7 +22,14 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
         self.url = sqlalchemy_url(url)
-        self.engine = create_engine(self.url, pool_size=pool_size, max_overflow=5, pool_recycle=300, pool_pre_ping=True)
+        self.engine = create_engine(
+            self.url,
+            pool_size=pool_size,
+            max_overflow=5,
+            pool_recycle=300,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+        )
         event.listen(self.engine, "connect", _become_application)
 
     @contextmanager
@@ -29,9 +38,13 @@ class Database:
         with self.engine.begin() as connection:
             yield connection
 
-    def owner_engine(self) -> Any:
-        """An engine without the application's role: for migrations only."""
-        return create_engine(self.url)
+    def owner_engine(self) -> Engine:
+        """An engine without the application's role, for migrations and checks; it keeps no connection open."""
+        return create_engine(self.url, poolclass=NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS})
+
+    def describe(self) -> str:
+        """The URL without its password, for people."""
+        return make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=True)
 
     def dispose(self) -> None:
         """Closes every pooled connection."""
@@ -47,7 +60,7 @@ def sqlalchemy_url(url: str) -> str:
 
 
 def _become_application(dbapi_connection: Any, _record: Any) -> None:
-    """Runs once per connection: the application's role, UTC, and plain decimals."""
+    """Runs once per connection: the application's role and UTC."""
     with dbapi_connection.cursor() as cursor:
         cursor.execute(f"SET ROLE {APPLICATION_ROLE}")
         cursor.execute("SET TIME ZONE 'UTC'")

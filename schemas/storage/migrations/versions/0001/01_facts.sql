@@ -2,7 +2,7 @@
 -- (replaced_by_load), so what was known at any recorded time can still be read.
 
 CREATE TABLE installation (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    "only" boolean PRIMARY KEY DEFAULT true CHECK ("only"),
     installed_at timestamptz NOT NULL DEFAULT now()
 );
 INSERT INTO installation DEFAULT VALUES;

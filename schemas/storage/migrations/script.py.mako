@@ -1,0 +1,17 @@
+"""${message}"""
+
+from __future__ import annotations
+
+from alembic import op
+
+from schemas.storage.scripts import run_scripts
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Runs the SQL files of this revision's folder in the order of their names."""
+    run_scripts(op.get_bind(), revision)

@@ -1,0 +1,105 @@
+"""`settlement export`: the present state as CSV, JSON or Parquet."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from settlement.cli.app import app
+
+if TYPE_CHECKING:
+    from settlement.reports.exports import Selection
+
+WHATS = ("lines", "shares", "entries", "balances", "payouts", "windows", "tiers")
+FORMATS = ("csv", "json", "parquet")
+
+
+@app.command(name="export")
+def export_command(  # noqa: PLR0913 - one parameter per option of the command
+    what: Annotated[str, typer.Argument(metavar="WHAT", help=f"One of: {', '.join(WHATS)}.")],
+    *,
+    file_format: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")] = "csv",
+    start: Annotated[str | None, typer.Option("--from", help="First window: RFC 3339 or epoch milliseconds.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="End of the windows, itself left out.")] = None,
+    broker: Annotated[
+        str | None, typer.Option(help="Lines and tiers of this broker's tree; of the rest what is its own.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+) -> None:
+    """Write lines, shares, entries, balances, payouts, windows or tiers as they stand now."""
+    if what not in WHATS:
+        raise typer.BadParameter(f"{what!r} is not one of {', '.join(WHATS)}", param_hint="WHAT")
+    file_format = "json" if as_json else file_format
+    if file_format not in FORMATS:
+        raise typer.BadParameter(f"{file_format!r} is not one of {', '.join(FORMATS)}", param_hint="--format")
+    from settlement.reports.exports import Selection
+
+    selection = Selection(start=parse_time(start, "--from"), end=parse_time(end, "--to"), broker=broker)
+    if selection.start and selection.end and selection.start > selection.end:
+        raise typer.BadParameter(f"{start} is after --to {end}", param_hint="--from")
+    if output is not None:
+        _to_file(what, file_format, selection, output)
+    elif file_format == "parquet":
+        _spooled(what, selection)
+    else:
+        _write(what, file_format, selection, sys.stdout.buffer)
+
+
+def parse_time(value: str | None, option: str) -> datetime | None:
+    """RFC 3339 with a zone, or epoch milliseconds, as UTC; anything else is wrong usage of `option`."""
+    if value is None:
+        return None
+    try:
+        if value.isdigit():
+            return datetime.fromtimestamp(int(value) // 1000, tz=UTC).replace(microsecond=int(value) % 1000 * 1000)
+        parsed = datetime.fromisoformat(value)
+    except (ValueError, OverflowError, OSError):
+        parsed = None
+    if parsed is None or parsed.tzinfo is None:
+        raise typer.BadParameter(f"{value!r} is not a time like 2026-03-02T06:00:00Z", param_hint=option)
+    return parsed.astimezone(UTC)
+
+
+def _write(what: str, file_format: str, selection: Selection, sink: IO[bytes]) -> None:
+    from settlement.reports.exports import export
+    from settlement.runtime import open_database
+
+    with open_database() as database, database.transaction() as connection:
+        export(connection, what, file_format=file_format, selection=selection, sink=sink)
+    sink.flush()
+
+
+def _to_file(what: str, file_format: str, selection: Selection, output: Path) -> None:
+    """Under another name until it is whole, so that a broken export never looks like a finished one."""
+    if not output.parent.is_dir():
+        raise typer.BadParameter(f"there is no directory {output.parent}", param_hint="--output")
+    if output.exists() and not output.is_file():
+        with output.open("wb") as sink:
+            _write(what, file_format, selection, sink)
+        return
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        with partial.open("wb") as sink:
+            _write(what, file_format, selection, sink)
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _spooled(what: str, selection: Selection) -> None:
+    """Parquet needs a file it can measure, which a pipe is not."""
+    if sys.stdout.isatty():
+        raise typer.BadParameter("Parquet is not for a terminal: give -o FILE", param_hint="--format")
+    with tempfile.TemporaryFile() as spool:
+        sink = cast("IO[bytes]", spool)
+        _write(what, "parquet", selection, sink)
+        sink.seek(0)
+        shutil.copyfileobj(sink, sys.stdout.buffer)
+        sys.stdout.buffer.flush()

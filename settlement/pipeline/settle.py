@@ -1,0 +1,240 @@
+"""Settling a window: one run, one shard per root broker, one transaction and one lock per shard.
+
+    open_run      what is there to do?  -> run, its shards, the event window.due
+    settle_shard  fills -> rules -> lines -> entries -> payouts -> outbox, all or nothing; the last one closes the run
+
+Everything here may be called again, at the same moment, on another machine: a run that is open is joined, a shard that
+is settled is left alone, and a window with nothing to change opens no run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Connection
+
+from schemas.frames import FILL
+from settlement.errors import Refused
+from settlement.ledger.entries import earned
+from settlement.pipeline.ahead import ahead
+from settlement.pipeline.gate import Gate, gate, lagging
+from settlement.pipeline.plan import changed_rows, shards_of_window
+from settlement.pipeline.seal import Seal, sum_of
+from settlement.rules.facts import Facts
+from settlement.rules.reasons import Reason
+from settlement.rules.settle import Outcome, settle
+from settlement.store import lines, payouts, runs, windows
+from settlement.store.database import Database
+from settlement.store.facts import load_facts
+from settlement.store.ledger import post_entries
+from settlement.store.lines import WINDOW, BasisIds
+from settlement.store.outbox import emit
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedRun:
+    """A run with shards to settle; no roots: nothing was left and it is closed already."""
+
+    run_id: int
+    window_start: datetime
+    roots: list[str]
+
+
+def open_run(database: Database, window_start: datetime, *, now: datetime) -> OpenedRun | None:
+    """Opens (or joins) the run that the window needs; None if the window needs none.
+
+    Raises Refused for a window that is not a whole hour or has not ended.
+    """
+    _refuse_unfinished(window_start, now=now)
+    with database.transaction() as connection:
+        lines.ensure_line_partition(connection, window_start)
+    with database.transaction() as connection:
+        runs.lock_window(connection, window_start)
+        latest = runs.latest_run(connection, window_start)
+        if latest and not latest.closed:
+            return OpenedRun(
+                run_id=latest.run_id, window_start=window_start, roots=runs.roots_of(connection, latest.run_id)
+            )
+        facts = load_facts(connection, start=window_start, end=window_start + WINDOW)
+        keys = shards_of_window(connection, window_start, facts, first=latest is None)
+        runs.mark_settling(connection, window_start)
+        if keys.empty and latest is not None:
+            return None
+        run = runs.add_run(
+            connection,
+            window_start=window_start,
+            revision=latest.revision + 1 if latest else 0,
+            kind="supplementary" if latest else "scheduled",
+            incomplete=latest is None and _incomplete(connection, window_start, now=now),
+        )
+        roots = runs.add_shards(connection, run.run_id, keys)
+        if not roots:
+            _close(connection, run, now=now)
+            return OpenedRun(run_id=run.run_id, window_start=window_start, roots=[])
+        emit(
+            connection,
+            "window.due",
+            subject=window_start.isoformat(),
+            data={"run_id": run.run_id, "window_start": window_start.isoformat(), "roots": roots},
+        )
+        return OpenedRun(run_id=run.run_id, window_start=window_start, roots=roots)
+
+
+def settle_shard(database: Database, run_id: int, root: str, *, now: datetime) -> bool:
+    """Settles one root's part of a run; False if that was done already."""
+    with database.transaction() as connection, database.transaction() as reading:
+        if not runs.claim_shard(connection, run_id, root):
+            return False
+        run = runs.run_of(connection, run_id)
+        facts = load_facts(reading, start=run.window_start, end=run.window_start + WINDOW)
+        shard = _Shard(connection, run=run, root=root, facts=facts)
+        for fills, outcome in ahead(shard.rated(reading)):
+            shard.write(fills, outcome)
+        shard.post(now=now)
+        runs.finish_shard(
+            connection,
+            run_id,
+            root,
+            now=now,
+            fills=shard.seal.fills,
+            inputs=shard.seal.as_json(),
+            outcomes=shard.outcomes(),
+        )
+        if runs.close_if_settled(connection, run_id, now=now):
+            _close(connection, run, now=now)
+        return True
+
+
+def settle_window(database: Database, window_start: datetime, *, now: datetime) -> OpenedRun | None:
+    """Settles a window in this process: what the tasks do, one after the other."""
+    opened = open_run(database, window_start, now=now)
+    for root in opened.roots if opened else []:
+        settle_shard(database, opened.run_id, root, now=now) if opened else None
+    return opened
+
+
+@dataclass
+class _Shard:
+    """One shard on its way: what has been written, and what it comes to."""
+
+    connection: Connection
+    run: runs.Run
+    root: str
+    facts: Facts
+    seal: Seal = field(default_factory=Seal)
+    _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _commission: dict[tuple[str, str], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    _payees: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+
+    def __post_init__(self) -> None:
+        self._basis_ids = BasisIds(self.connection)
+
+    def rated(self, reading: Connection) -> Iterator[tuple[pa.Table, Outcome]]:
+        """The shard's fills in batches, with the outcome of each; read over a second connection while the first writes."""
+        first = self.run.revision == 0
+        fills = lines.shard_fills(
+            reading, self.run.window_start, run_id=self.run.run_id, root=self.root, first=first
+        )
+        for batch in fills:
+            outcome = settle(batch.select(FILL.names).to_pandas(types_mapper=pd.ArrowDtype), self.facts)
+            mine = np.array([basis.root == self.root for basis in outcome.bases], dtype=bool)[outcome.basis]
+            if not first:
+                mine &= changed_rows(batch, outcome.basis, outcome.bases)
+            if mine.all():
+                yield batch, outcome
+            elif mine.any():
+                yield batch.filter(pa.array(mine)), outcome.only(mine)
+
+    def write(self, fills: pa.Table, outcome: Outcome) -> None:
+        """Writes the lines of one batch and takes in its sums."""
+        lines.add_lines(
+            self.connection,
+            fills,
+            outcome,
+            basis_ids=self._basis_ids.of(outcome.bases),
+            run_id=self.run.run_id,
+            window_start=self.run.window_start,
+        )
+        self.seal.add(fills.filter(pc.is_null(fills["previous_revision"])))
+        for code, (count, commission) in outcome.counts().items():
+            reason = outcome.bases[code].reason
+            self._counts[reason.status, reason.text] += count
+            self._commission[reason.status, reason.text] += commission
+        for reason_text, count in Counter(fills["previous_reason"].drop_null().to_pylist()).items():
+            self._counts[Reason[reason_text].status, reason_text] -= count
+        for (_, payee), amount in outcome.payee_totals().items():
+            self._payees[payee] += amount
+
+    def post(self, *, now: datetime) -> None:
+        """Books what each payee earned, then instructs what can be paid."""
+        window_start, earning = self.run.window_start, {payee: sum_ for payee, sum_ in self._payees.items() if sum_}
+        if not earning:
+            return
+        entries = [
+            earned(run_id=self.run.run_id, root=self.root, payee=payee, amount=amount, window_start=window_start)
+            for payee, amount in sorted(earning.items())
+        ]
+        post_entries(self.connection, chain=self.root, entries=entries, recorded_at=now)
+        terms = [version for version in self.facts.terms if version.effective_from < window_start + WINDOW]
+        payouts.instruct(
+            self.connection,
+            chain=self.root,
+            payees=sorted(earning),
+            terms=terms[-1].payout,
+            run_id=self.run.run_id,
+            window_start=window_start,
+            now=now,
+            rails=payouts.payout_addresses(self.connection, sorted(earning), at=now),
+        )
+
+    def outcomes(self) -> list[runs.OutcomeCount]:
+        """What the shard changed, by status and reason."""
+        return [
+            runs.OutcomeCount(status=status, reason=reason, lines=count, commission_usdt=self._commission[status, reason])
+            for (status, reason), count in sorted(self._counts.items())
+            if count
+        ]
+
+
+def _close(connection: Connection, run: runs.Run, *, now: datetime) -> None:
+    runs.close_if_settled(connection, run.run_id, now=now)
+    seal = sum_of(runs.inputs_of_window(connection, run.window_start)).as_json()
+    runs.mark_settled(connection, run.window_start, now=now, incomplete=run.incomplete, seal=seal)
+    data: dict[str, Any] = {
+        "run_id": run.run_id,
+        "window_start": run.window_start.isoformat(),
+        "kind": run.kind,
+        "incomplete": run.incomplete,
+        "fills": seal["fills"],
+        **runs.totals_of_windows(connection, run.window_start, run.window_start),
+    }
+    emit(connection, "window.settled", subject=run.window_start.isoformat(), data=data)
+    if run.incomplete:
+        sources = lagging(run.window_start, watermarks=windows.watermarks(connection))
+        emit(
+            connection,
+            "window.incomplete",
+            subject=run.window_start.isoformat(),
+            data={"window_start": run.window_start.isoformat(), "sources": sources},
+        )
+
+
+def _incomplete(connection: Connection, window_start: datetime, *, now: datetime) -> bool:
+    return gate(window_start, watermarks=windows.watermarks(connection), now=now) is Gate.INCOMPLETE
+
+
+def _refuse_unfinished(window_start: datetime, *, now: datetime) -> None:
+    where = f"window {window_start.isoformat()}"
+    if window_start.replace(minute=0, second=0, microsecond=0) != window_start:
+        raise Refused("a window starts on the hour", where=where, mend="give a time such as 2026-09-14T06:00Z")
+    if now < window_start + WINDOW:
+        raise Refused("has not ended yet", where=where, mend=f"settle it after {(window_start + WINDOW).isoformat()}")

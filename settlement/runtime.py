@@ -1,0 +1,104 @@
+"""The only place that wires things together: settings, the servers, the database and Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from settlement.config import Settings, read_settings
+from settlement.errors import Refused
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from settlement.store.database import Database
+
+
+def settings() -> Settings:
+    """The settings as the environment has them now."""
+    return read_settings()
+
+
+def database_url() -> str:
+    """The URL of PostgreSQL; starts or joins the embedded server when none is configured."""
+    configured = settings()
+    if configured.database_url is not None:
+        return configured.database_url.get_secret_value()
+    from settlement.embedded import join_postgres
+
+    return join_postgres(configured.home)
+
+
+def redis_url() -> str:
+    """The URL of Redis for redis-py; starts or joins the embedded server when none is configured."""
+    configured = settings()
+    if configured.redis_url is not None:
+        return configured.redis_url.get_secret_value()
+    from settlement.embedded import join_redis
+
+    return join_redis(configured.home)
+
+
+def broker_url() -> str:
+    """The URL of the same Redis as Celery writes it: a socket is `redis+socket:///path?virtual_host=0` there."""
+    url = redis_url()
+    if not url.startswith("unix://"):
+        return url
+    path, _, options = url.removeprefix("unix://").partition("?")
+    number = options.removeprefix("db=") or "0"
+    return f"redis+socket://{path}?virtual_host={number}"
+
+
+@contextmanager
+def open_redis() -> Iterator[Redis]:
+    """A Redis client that answers text, closed when the block ends."""
+    from redis import Redis as Client
+
+    client = Client.from_url(redis_url(), decode_responses=True, socket_connect_timeout=5, socket_timeout=30)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextmanager
+def open_database(*, pool_size: int = 5) -> Iterator[Database]:
+    """The database, with the schema that this program needs; its connections are closed when the block ends.
+
+    The embedded database is created or upgraded on the way. An external one is left alone: without the schema, or
+    with another version of it, it is refused.
+    """
+    from settlement.store.database import Database
+
+    database = Database(database_url(), pool_size=pool_size)
+    try:
+        _ensure_schema(database)
+        yield database
+    finally:
+        database.dispose()
+
+
+def initialise() -> tuple[str | None, str]:
+    """Creates or upgrades the schema; the version before (None: there was none) and the version now."""
+    from schemas.storage.migrate import current, upgrade
+    from settlement.store.database import Database
+
+    database = Database(database_url())
+    before = current(database.owner_engine())
+    upgrade(database.owner_engine())
+    after = current(database.owner_engine())
+    return before, after or ""
+
+
+def _ensure_schema(database: Database) -> None:
+    from schemas.storage.migrate import current, head, upgrade
+
+    installed, needed = current(database.owner_engine()), head()
+    if installed == needed:
+        return
+    if settings().database_url is None:
+        upgrade(database.owner_engine())
+        return
+    state = "has no schema" if installed is None else f"has schema version {installed}, this program needs {needed}"
+    raise Refused(f"the database {state}", where=database.describe(), mend="run: settlement init")

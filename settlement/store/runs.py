@@ -1,0 +1,197 @@
+"""Runs and their shards: who settles what of a window, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pandas as pd
+import pyarrow as pa
+from sqlalchemy import Connection, text
+
+from settlement.store.copying import copy_in
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One act of settling a window."""
+
+    run_id: int
+    window_start: datetime
+    revision: int
+    kind: str
+    incomplete: bool
+    closed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutcomeCount:
+    """How many lines of one status and reason a run added (negative: took away), and their commission in USDT."""
+
+    status: str
+    reason: str
+    lines: int
+    commission_usdt: Decimal
+
+
+def lock_window(connection: Connection, window_start: datetime) -> str:
+    """Locks the window's row, making it if there is none, and returns its status."""
+    connection.execute(
+        text("INSERT INTO settlement_window (window_start) VALUES (:window_start) ON CONFLICT DO NOTHING"),
+        {"window_start": window_start},
+    )
+    query = text("SELECT status FROM settlement_window WHERE window_start = :window_start FOR UPDATE")
+    return str(connection.execute(query, {"window_start": window_start}).scalar_one())
+
+
+def latest_run(connection: Connection, window_start: datetime) -> Run | None:
+    """The window's latest run, open or closed."""
+    query = text("""
+        SELECT run_id, window_start, revision, kind, incomplete, closed_at IS NOT NULL AS closed
+        FROM run WHERE window_start = :window_start ORDER BY revision DESC LIMIT 1
+    """)
+    row = connection.execute(query, {"window_start": window_start}).mappings().one_or_none()
+    return Run(**row) if row else None
+
+
+def run_of(connection: Connection, run_id: int) -> Run:
+    """One run; raises NoResultFound for an unknown id."""
+    query = text("""
+        SELECT run_id, window_start, revision, kind, incomplete, closed_at IS NOT NULL AS closed
+        FROM run WHERE run_id = :run_id
+    """)
+    return Run(**connection.execute(query, {"run_id": run_id}).mappings().one())
+
+
+def add_run(connection: Connection, *, window_start: datetime, revision: int, kind: str, incomplete: bool) -> Run:
+    """Opens a run; its shards are added next, in the same transaction."""
+    query = text("""
+        INSERT INTO run (window_start, revision, kind, incomplete)
+        VALUES (:window_start, :revision, :kind, :incomplete) RETURNING run_id
+    """)
+    values = {"window_start": window_start, "revision": revision, "kind": kind, "incomplete": incomplete}
+    run_id = int(connection.execute(query, values).scalar_one())
+    return Run(run_id=run_id, closed=False, **values)
+
+
+def add_shards(connection: Connection, run_id: int, keys: pd.DataFrame) -> list[str]:
+    """Adds a shard per distinct root in `keys` (root, venue, account, tag) and what each shard reads; returns the roots."""
+    roots = sorted(str(root) for root in keys["root"].unique())
+    connection.execute(
+        text("INSERT INTO run_shard (run_id, root) SELECT :run_id, unnest(CAST(:roots AS text[]))"),
+        {"run_id": run_id, "roots": roots},
+    )
+    columns = ["run_id", "root", "venue", "account", "tag"]
+    table = pa.Table.from_pandas(keys.assign(run_id=run_id)[columns], preserve_index=False)
+    copy_in(connection, "shard_key", [table], columns=columns)
+    return roots
+
+
+def roots_of(connection: Connection, run_id: int) -> list[str]:
+    """The roots of a run's shards that are still to be settled."""
+    query = text("SELECT root FROM run_shard WHERE run_id = :run_id AND settled_at IS NULL ORDER BY root")
+    return list(connection.execute(query, {"run_id": run_id}).scalars())
+
+
+def claim_shard(connection: Connection, run_id: int, root: str) -> bool:
+    """Takes the root's lock until the transaction ends; True if the shard is still to be settled.
+
+    The lock is the root's, not the shard's: its ledger chain is extended by one transaction at a time.
+    """
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('root:' || :root, 0))"), {"root": root})
+    query = text("SELECT settled_at IS NULL FROM run_shard WHERE run_id = :run_id AND root = :root FOR UPDATE")
+    return bool(connection.execute(query, {"run_id": run_id, "root": root}).scalar_one_or_none())
+
+
+def finish_shard(
+    connection: Connection,
+    run_id: int,
+    root: str,
+    *,
+    now: datetime,
+    fills: int,
+    inputs: Mapping[str, Any],
+    outcomes: Sequence[OutcomeCount],
+) -> None:
+    """Records what a shard came to."""
+    connection.execute(
+        text("""
+            UPDATE run_shard SET settled_at = :now, fills = :fills, inputs = CAST(:inputs AS jsonb)
+            WHERE run_id = :run_id AND root = :root
+        """),
+        {"run_id": run_id, "root": root, "now": now, "fills": fills, "inputs": orjson.dumps(inputs).decode()},
+    )
+    if outcomes:
+        connection.execute(
+            text("""
+                INSERT INTO run_outcome (run_id, root, status, reason, lines, commission_usdt)
+                VALUES (:run_id, :root, :status, :reason, :lines, :commission_usdt)
+            """),
+            [{"run_id": run_id, "root": root, **vars(outcome)} for outcome in outcomes],
+        )
+
+
+def close_if_settled(connection: Connection, run_id: int, *, now: datetime) -> bool:
+    """Closes the run if no shard of it is left; False if one is, or if it was closed before.
+
+    The run's row is locked first, so of two shards that finish at once the second sees the first.
+    """
+    connection.execute(text("SELECT FROM run WHERE run_id = :run_id FOR UPDATE"), {"run_id": run_id})
+    query = text("""
+        UPDATE run SET closed_at = :now WHERE run_id = :run_id AND closed_at IS NULL
+        AND NOT EXISTS (SELECT FROM run_shard WHERE run_id = :run_id AND settled_at IS NULL)
+    """)
+    if connection.execute(query, {"run_id": run_id, "now": now}).rowcount == 0:
+        return False
+    connection.execute(text("DELETE FROM shard_key WHERE run_id = :run_id"), {"run_id": run_id})
+    return True
+
+
+def inputs_of_window(connection: Connection, window_start: datetime) -> list[Mapping[str, Any]]:
+    """What each settled shard of the window read, over all its runs."""
+    query = text("""
+        SELECT s.inputs FROM run_shard s JOIN run r USING (run_id)
+        WHERE r.window_start = :window_start AND s.inputs IS NOT NULL ORDER BY s.run_id, s.root
+    """)
+    return list(connection.execute(query, {"window_start": window_start}).scalars())
+
+
+def totals_of_windows(connection: Connection, first: datetime, last: datetime) -> dict[str, Any]:
+    """Lines by status, and commission in USDT as text, of the windows from `first` to `last` as they stand."""
+    query = text("""
+        SELECT coalesce(sum(lines) FILTER (WHERE status = 'earned'), 0)::bigint AS earned,
+               coalesce(sum(lines) FILTER (WHERE status = 'excluded'), 0)::bigint AS excluded,
+               coalesce(sum(lines) FILTER (WHERE status = 'pending'), 0)::bigint AS pending,
+               coalesce(sum(o.commission_usdt), 0)::text AS commission_usdt
+        FROM run_outcome o JOIN run r USING (run_id) WHERE r.window_start BETWEEN :first AND :last
+    """)
+    return dict(connection.execute(query, {"first": first, "last": last}).mappings().one())
+
+
+def mark_settling(connection: Connection, window_start: datetime) -> None:
+    """A run is under way: whatever asked for one has been seen."""
+    connection.execute(
+        text("""
+            UPDATE settlement_window SET recheck = false, status = CASE status WHEN 'open' THEN 'settling' ELSE status END
+            WHERE window_start = :window_start
+        """),
+        {"window_start": window_start},
+    )
+
+
+def mark_settled(
+    connection: Connection, window_start: datetime, *, now: datetime, incomplete: bool, seal: Mapping[str, Any]
+) -> None:
+    """The window is settled and sealed; an incomplete one stays marked as such."""
+    connection.execute(
+        text("""
+            UPDATE settlement_window SET settled_at = :now, seal = CAST(:seal AS jsonb),
+                status = CASE WHEN :incomplete OR status = 'incomplete' THEN 'incomplete' ELSE 'settled' END
+            WHERE window_start = :window_start
+        """),
+        {"window_start": window_start, "now": now, "incomplete": incomplete, "seal": orjson.dumps(seal).decode()},
+    )

@@ -1,0 +1,76 @@
+"""Workers die, and nothing is lost or looped for ever."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.workers.conftest import REPOSITORY, Fleet
+from workers.base import SettlementTask
+
+pytestmark = pytest.mark.processes
+
+
+def test_the_task_of_a_killed_process_runs_again(fleet: Fleet) -> None:
+    fleet.start_worker()
+    fleet.send("probe.kill_own_process", "once", 1)
+    fleet.wait_until(lambda: fleet.count("once:done") == 1)
+    assert fleet.count("once:runs") == 2
+
+
+def test_a_task_that_always_kills_its_process_is_given_up_with_an_alert(fleet: Fleet) -> None:
+    fleet.start_worker()
+    fleet.send("probe.kill_own_process", "deadly", 1000)
+    attempts = SettlementTask.max_retries + 1
+    fleet.wait_until(lambda: fleet.count("deadly:runs") == attempts)
+    fleet.wait_until(lambda: "task given up" in fleet.logs())
+    time.sleep(2)
+    assert fleet.count("deadly:runs") == attempts
+    assert fleet.redis.hlen("settlement.unacked") == 0
+
+
+def test_the_task_of_a_worker_that_vanished_goes_to_another_after_the_visibility_timeout(fleet: Fleet) -> None:
+    vanishing = fleet.start_worker()
+    fleet.send("probe.sleep_once", "vanished")
+    fleet.wait_until(lambda: fleet.count("vanished:runs") == 1)
+    fleet.kill(vanishing)
+    assert fleet.redis.hlen("settlement.unacked") == 1
+    fleet.start_worker()
+    fleet.wait_until(lambda: fleet.count("vanished:done") == 1)
+    fleet.wait_until(lambda: fleet.redis.hlen("settlement.unacked") == 0)
+    assert fleet.count("vanished:runs") == 2
+
+
+def test_a_passing_failure_is_retried_and_a_refusal_is_not(fleet: Fleet) -> None:
+    fleet.start_worker()
+    fleet.send("probe.fail", "refused", 1, False)
+    fleet.send("probe.fail", "passing", 1, True)
+    fleet.wait_until(lambda: fleet.count("passing:done") == 1)
+    assert fleet.count("passing:runs") == 2
+    assert fleet.count("refused:runs") == 1
+    assert fleet.count("refused:done") == 0
+
+
+def test_a_task_that_overruns_is_stopped_and_not_sent_round_again(fleet: Fleet) -> None:
+    fleet.start_worker()
+    fleet.send("probe.overrun", "long")
+    fleet.wait_until(lambda: "task given up" in fleet.logs())
+    assert fleet.count("long:runs") == 1
+    assert fleet.redis.hlen("settlement.unacked") == 0
+
+
+def test_a_worker_refuses_to_start_if_redis_would_give_a_running_task_to_another(fleet: Fleet) -> None:
+    refused = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "tests.workers.probe", "worker", "-Q", "ops", "-c", "1"],
+        cwd=REPOSITORY,
+        env={**fleet.environment, "PROBE_VISIBILITY_TIMEOUT": "8"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "visibility_timeout is 8 s, and a task may run for 1800 s" in refused.stderr

@@ -1,0 +1,1 @@
+"""Taking fills in, in the queue `ingest`."""
