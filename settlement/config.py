@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from settlement.errors import Refused
 
 PREFIX = "SETTLEMENT_"
 DATABASE_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg://")
+_PASSWORD = re.compile(r"(\w+://[^:/@\s]*):[^@/\s]+@")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
@@ -59,13 +61,20 @@ def read_settings() -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         variable = PREFIX + str(first["loc"][0]).upper()
-        raise Refused(first["msg"], where=variable, mend="correct the variable or unset it") from None
+        raise Refused(
+            first["msg"].removeprefix("Value error, "), where=variable, mend="correct the variable or unset it"
+        ) from None
 
 
 def unknown_variables() -> list[str]:
     """Variables of the environment that look like settings and are none: usually a typing error."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def without_password(text: str) -> str:
+    """`text` with the password of every URL in it masked."""
+    return _PASSWORD.sub(r"\1:***@", text)
 
 
 def _with_scheme(url: SecretStr | None, schemes: tuple[str, ...]) -> SecretStr | None:

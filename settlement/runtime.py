@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from settlement.config import Settings, read_settings
-from settlement.errors import Refused
+from settlement.config import Settings, read_settings, without_password
+from settlement.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -89,6 +90,48 @@ def initialise() -> tuple[str | None, str]:
     upgrade(database.owner_engine())
     after = current(database.owner_engine())
     return before, after or ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseFacts:
+    """What the database says of itself."""
+
+    server_version: str
+    schema_version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisFacts:
+    """What Redis says of itself; `described` is its URL without the password, `eviction_policy` empty if hidden."""
+
+    server_version: str
+    described: str
+    eviction_policy: str
+
+
+def database_facts(database: Database) -> DatabaseFacts:
+    """The versions of the server and of the schema."""
+    from schemas.storage.migrate import current
+    from settlement.store.health import server_version
+
+    with database.transaction() as connection:
+        version = server_version(connection)
+    return DatabaseFacts(server_version=version, schema_version=current(database.engine) or "none")
+
+
+def redis_facts(client: Redis) -> RedisFacts:
+    """The server's version, place and eviction policy; `Unavailable` if it does not answer."""
+    from redis.exceptions import RedisError
+
+    try:
+        facts = client.info()
+    except RedisError as error:
+        raise Unavailable(f"Redis does not answer: {error}") from error
+    return RedisFacts(
+        server_version=str(facts["redis_version"]),
+        described=without_password(redis_url()),
+        eviction_policy=str(facts.get("maxmemory_policy", "")),
+    )
 
 
 def _ensure_schema(database: Database) -> None:

@@ -132,6 +132,11 @@ class Group:
         """Ends `wait`; callable from a signal handler or another thread."""
         self._stop.set()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether a signal, or `stop`, has asked for the end."""
+        return self._stop.is_set()
+
     def wait(self, seconds: float | None = None) -> None:
         """Keeps the processes running until `stop`, a signal, or for that many seconds."""
         deadline = None if seconds is None else time.monotonic() + seconds

@@ -45,7 +45,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         with _administrator() as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(_template_name())))
     else:
-        embedded.leave_all(timeout_seconds=30)
+        embedded.leave(config.stash[HOME])
     shutil.rmtree(config.stash[HOME], ignore_errors=True)
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 from celery import Celery
 from celery.signals import worker_init
 
 from settlement import runtime
 from settlement.errors import Refused
+from workers import logs  # noqa: F401 - decides how every worker logs
 from workers.base import SettlementTask
 from workers.queues import QUEUES, ROUTES
 from workers.schedule import SCHEDULE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,6 +24,7 @@ TASK_MODULES = (
     "workers.tasks.payouts",
     "workers.tasks.relay",
     "workers.tasks.sweep",
+    "workers.tasks.audit",
 )
 
 # Hard: the child is killed. Soft: the task gets an exception five minutes before, and its transaction rolls back.
@@ -86,7 +86,8 @@ def configuration() -> dict[str, Any]:
         "beat_schedule": SCHEDULE,
         # Beat needs no memory of when it ran last, and leaves no file: the sweep finds what was missed.
         "beat_scheduler": "celery.beat:Scheduler",
-        "worker_hijack_root_logger": False,
+        # The handlers of settlement/logging.py write to standard error themselves.
+        "worker_redirect_stdouts": False,
     }
 
 

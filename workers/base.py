@@ -50,7 +50,9 @@ class SettlementTask(Task):  # type: ignore[misc]  # Celery is untyped
                 raise
             log.warning("task to be retried", error=str(error))
             raise self.retry(exc=error, countdown=self._backoff()) from error
-        log.debug("task done", seconds=round(time.monotonic() - started, 3), result=result)
+        # A relay that found nothing, each second, is not news.
+        say = log.info if result else log.debug
+        say("task done", seconds=round(time.monotonic() - started, 3), result=result)
         return result
 
     def _backoff(self) -> int:

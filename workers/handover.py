@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from schemas.wire.events import CloudEvent
 from settlement.pipeline.sweep import RelayEvents, SettleShard, SettleWindow, Step
 from workers.app import app
 from workers.process import redis
 from workers.queues import SETTLE_QUEUE_LIMIT
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from schemas.wire.events import CloudEvent
 
 
 def act_on(event: CloudEvent) -> None:

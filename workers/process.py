@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery.signals import worker_process_init, worker_process_shutdown
+from redis import Redis
 
 from settlement import runtime
-
-if TYPE_CHECKING:
-    from redis import Redis
-
-    from settlement.store.database import Database
+from settlement.store.database import Database
 
 POOL_SIZE = 2  # a process runs one task at a time; settling a shard reads over one connection and writes over another
 

@@ -7,13 +7,11 @@ Within a version only optional fields are added; anything else is a new version,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-from uuid import UUID  # noqa: TC003 - pydantic reads the annotations at run time
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SOURCE = "/broker-settlement"
 VERSION = 1
@@ -59,12 +57,11 @@ class WindowDue(EventData):
 
 
 class WindowSettled(EventData):
-    """Every shard of a run is settled. The counts and the sum are the window's as it stands now."""
+    """Every shard of a run is settled. `fills` and the lines by status are those of the window as it stands."""
 
     run_id: int
     window_start: AwareDatetime
     kind: Literal["scheduled", "supplementary", "recalculation"]
-    incomplete: bool
     fills: Count
     earned: Count
     excluded: Count

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, cast
 
@@ -25,7 +24,7 @@ def export_command(  # noqa: PLR0913 - one parameter per option of the command
     what: Annotated[str, typer.Argument(metavar="WHAT", help=f"One of: {', '.join(WHATS)}.")],
     *,
     file_format: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")] = "csv",
-    start: Annotated[str | None, typer.Option("--from", help="First window: RFC 3339 or epoch milliseconds.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="First window: RFC 3339.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="End of the windows, itself left out.")] = None,
     broker: Annotated[
         str | None, typer.Option(help="Lines and tiers of this broker's tree; of the rest what is its own.")
@@ -39,9 +38,14 @@ def export_command(  # noqa: PLR0913 - one parameter per option of the command
     file_format = "json" if as_json else file_format
     if file_format not in FORMATS:
         raise typer.BadParameter(f"{file_format!r} is not one of {', '.join(FORMATS)}", param_hint="--format")
+    from settlement.cli.times import parse_time
     from settlement.reports.exports import Selection
 
-    selection = Selection(start=parse_time(start, "--from"), end=parse_time(end, "--to"), broker=broker)
+    selection = Selection(
+        start=parse_time(start, option="--from") if start else None,
+        end=parse_time(end, option="--to") if end else None,
+        broker=broker,
+    )
     if selection.start and selection.end and selection.start > selection.end:
         raise typer.BadParameter(f"{start} is after --to {end}", param_hint="--from")
     if output is not None:
@@ -50,21 +54,6 @@ def export_command(  # noqa: PLR0913 - one parameter per option of the command
         _spooled(what, selection)
     else:
         _write(what, file_format, selection, sys.stdout.buffer)
-
-
-def parse_time(value: str | None, option: str) -> datetime | None:
-    """RFC 3339 with a zone, or epoch milliseconds, as UTC; anything else is wrong usage of `option`."""
-    if value is None:
-        return None
-    try:
-        if value.isdigit():
-            return datetime.fromtimestamp(int(value) // 1000, tz=UTC).replace(microsecond=int(value) % 1000 * 1000)
-        parsed = datetime.fromisoformat(value)
-    except (ValueError, OverflowError, OSError):
-        parsed = None
-    if parsed is None or parsed.tzinfo is None:
-        raise typer.BadParameter(f"{value!r} is not a time like 2026-03-02T06:00:00Z", param_hint=option)
-    return parsed.astimezone(UTC)
 
 
 def _write(what: str, file_format: str, selection: Selection, sink: IO[bytes]) -> None:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from settlement.cli import init  # noqa: F401
-from settlement.cli import up  # noqa: F401
+from settlement.cli import (
+    demo,  # noqa: F401
+    doctor,  # noqa: F401
+    explain,  # noqa: F401
+    export,  # noqa: F401
+    init,  # noqa: F401
+    ledger,  # noqa: F401
+    loads,  # noqa: F401
+    payouts,  # noqa: F401
+    sample,  # noqa: F401
+    summary,  # noqa: F401
+    up,  # noqa: F401
+)
 from settlement.cli.app import app
 from settlement.errors import SettlementError
 

@@ -13,15 +13,15 @@ Item = TypeVar("Item")
 
 def print_json(document: Any) -> None:
     """One JSON document on standard output; decimals and times as text."""
-    import orjson  # noqa: PLC0415 - `--help` needs none of this
+    import orjson
 
     typer.echo(orjson.dumps(document, default=str, option=orjson.OPT_INDENT_2).decode())
 
 
 def progress(items: Sequence[Item], *, label: str) -> Iterator[Item]:
     """Yields `items`, with a progress bar on standard error where that is a terminal."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import track  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import track
 
     console = Console(stderr=True)
     if not sys.stderr.isatty() or len(items) < 2:  # noqa: PLR2004 - a bar of one step shows nothing

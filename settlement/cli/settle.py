@@ -14,15 +14,16 @@ from settlement.cli.times import parse_hours
 def settle(
     start: Annotated[str, typer.Option("--from", help="First window, RFC 3339, on the hour.")],
     end: Annotated[str, typer.Option("--to", help="End of the range (not included), RFC 3339, on the hour.")],
+    *,
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable output.")] = False,
 ) -> None:
     """Settles each window of [FROM, TO) now, in this process, by the code that the workers' tasks call."""
-    from datetime import UTC, datetime  # noqa: PLC0415 - `--help` needs none of this
+    from datetime import UTC, datetime
 
-    from settlement.cli.output import print_json, progress  # noqa: PLC0415
-    from settlement.pipeline.settle import settle_window  # noqa: PLC0415
-    from settlement.runtime import open_database  # noqa: PLC0415
-    from settlement.store.runs import totals_of_windows  # noqa: PLC0415
+    from settlement.cli.output import print_json, progress
+    from settlement.pipeline.settle import settle_window
+    from settlement.runtime import open_database
+    from settlement.store.runs import totals_of_windows
 
     windows = parse_hours(start, end)
     with open_database() as database:

@@ -12,7 +12,7 @@ HOUR = timedelta(hours=1)
 def parse_time(text: str, *, option: str) -> datetime:
     """RFC 3339 with a zone (a date alone is midnight UTC); anything else is wrong usage."""
     try:
-        moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(text.strip())
     except ValueError:
         raise typer.BadParameter(f"{option}: {text!r} is not a time; write it like 2026-09-14T06:00:00Z") from None
     if moment.tzinfo is None and len(text.strip()) > len("2026-09-14"):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WORKERS = {"ingest": 1, "settle": 2, "payout": 1, "ops": 2}
 
 # Celery's advice against running as root is about its pickle messages; ours are JSON.
-NO_ROOT_ADVICE = "ignore:You're running the worker with superuser:RuntimeWarning"
+NO_ROOT_ADVICE = "ignore:You're running the worker with superuser"
 
 
 @app.command()

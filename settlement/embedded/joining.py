@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from settlement.embedded.layout import Place
-from settlement.embedded.locks import FileLock, is_held
+from settlement.embedded.locks import FileLock, is_held, is_shared
 from settlement.errors import Refused, Unavailable
 
 START_SECONDS_MAX = 120
@@ -41,13 +41,15 @@ def join_redis(home: Path) -> str:
     return _join(Place(home, "redis"))
 
 
-def leave_all(*, timeout_seconds: float) -> None:
-    """Gives up every hold of this process and waits until the keepers that have no other user are gone."""
-    places = list(_joined)
+def leave(home: Path, *, timeout_seconds: float = 60) -> None:
+    """Gives up this process's holds on the home's servers, and waits for those to stop that have no other user."""
+    places = [place for place in _joined if place.home == home]
     for place in places:
         _joined.pop(place).users_lock.close()
     deadline = time.monotonic() + timeout_seconds
-    while time.monotonic() < deadline and any(is_held(place.keeper_lock) for place in places):
+    while any(is_held(place.keeper_lock) and not is_shared(place.users_lock) for place in places):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"the embedded servers in {home} did not stop within {timeout_seconds:.0f} s")
         time.sleep(POLL_SECONDS)
 
 

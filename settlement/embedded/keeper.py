@@ -15,6 +15,7 @@ from settlement.embedded.locks import FileLock
 
 POLL_SECONDS = 0.1
 IDLE_SECONDS = 1.0
+LOOKERS_SECONDS = 0.5
 RESTARTS_MAX = 3
 RESTARTS_WINDOW_SECONDS = 60
 
@@ -40,8 +41,8 @@ def main(arguments: list[str]) -> int:
     name, home = arguments
     place = Place(Path(home), "postgres" if name == "postgres" else "redis")
     keeper_lock = FileLock(place.keeper_lock)
-    if not keeper_lock.try_take():
-        return 0
+    if not _take_patiently(keeper_lock):
+        return 0  # another keeper runs
     place.ready.unlink(missing_ok=True)
     place.failure.unlink(missing_ok=True)
     if os.fork():
@@ -56,6 +57,16 @@ def main(arguments: list[str]) -> int:
         raise
     finally:
         keeper_lock.release()
+
+
+def _take_patiently(lock: FileLock) -> bool:
+    """Whoever only looks whether the lock is held holds it himself for a moment."""
+    deadline = time.monotonic() + LOOKERS_SECONDS
+    while not lock.try_take():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def _server(place: Place) -> Server:

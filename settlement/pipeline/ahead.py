@@ -14,9 +14,13 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
 
     An error in making an item is raised where that item would have come.
     """
-    iterator, done = iter(items), object()
+    iterator = iter(items)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as pool:
-        waiting = pool.submit(next, iterator, done)
-        while (item := waiting.result()) is not done:
-            waiting = pool.submit(next, iterator, done)
-            yield item  # type: ignore[misc] - everything but the sentinel is an Item
+        waiting = pool.submit(_next, iterator)
+        while made := waiting.result():
+            waiting = pool.submit(_next, iterator)
+            yield made[0]
+
+
+def _next(iterator: Iterator[Item]) -> tuple[Item] | None:
+    return next(((item,) for item in iterator), None)

@@ -11,12 +11,9 @@ The later of two windows never passes before the earlier one, so the first that 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 WINDOW = timedelta(hours=1)
 DEADLINE = timedelta(hours=2)

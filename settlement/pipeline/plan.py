@@ -62,7 +62,10 @@ def _changed(batch: pa.Table, facts: Facts) -> pd.DataFrame:
     changed = changed_rows(batch, outcome.basis, outcome.bases)
     keys = batch.select(["venue", "account", "tag"]).to_pandas(types_mapper=pd.ArrowDtype)
     roots = take(np.array([basis.root for basis in outcome.bases], dtype=object), outcome.basis, missing="")
-    return keys.assign(tag=keys["tag"].fillna(NO_TAG), root=roots)[changed][["root", "venue", "account", "tag"]]
+    of_changed: pd.DataFrame = keys.assign(tag=keys["tag"].fillna(NO_TAG), root=roots).loc[
+        changed, ["root", "venue", "account", "tag"]
+    ]
+    return of_changed
 
 
 def changed_rows(batch: pa.Table, basis: Any, bases: Any) -> Any:
@@ -71,8 +74,10 @@ def changed_rows(batch: pa.Table, basis: Any, bases: Any) -> Any:
     reason = np.asarray(batch["previous_reason"].fill_null("").to_pandas(), dtype=object)
     broker = np.asarray(batch["previous_broker"].fill_null("").to_pandas(), dtype=object)
     is_new = np.asarray(batch["previous_revision"].is_null())
-    return is_new | (now["reason"].to_numpy(dtype=object)[basis] != reason) | (
-        now["broker"].to_numpy(dtype=object)[basis] != broker
+    return (
+        is_new
+        | (now["reason"].to_numpy(dtype=object)[basis] != reason)
+        | (now["broker"].to_numpy(dtype=object)[basis] != broker)
     )
 
 

@@ -8,18 +8,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from datetime import datetime
+
+from redis import Redis
 
 from schemas.wire.events import CloudEvent, dataschema
 from settlement.store import outbox
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
-    from redis import Redis
-
-    from settlement.store.database import Database
+from settlement.store.database import Database
 
 STREAM = "settlement.events"
 STREAM_LENGTH = 100_000  # about as many events are kept for listeners; the outbox keeps a week of them

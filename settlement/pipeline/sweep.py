@@ -17,13 +17,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from settlement.pipeline.gate import WINDOW, Gate, gate
 from settlement.store import outbox, windows
-
-if TYPE_CHECKING:
-    from settlement.store.database import Database
+from settlement.store.database import Database
 
 SHARD_GRACE = timedelta(minutes=2)
 EVENT_GRACE = timedelta(seconds=30)
@@ -63,6 +60,11 @@ class Swept:
     shards: int
     events_late: bool
     events_pruned: int
+
+    @property
+    def anything(self) -> bool:
+        """Whether there was something to do."""
+        return any((self.windows_created, self.windows, self.shards, self.events_late, self.events_pruned))
 
 
 def sweep(database: Database, *, now: datetime, hand_over: HandOver, room: int) -> Swept:

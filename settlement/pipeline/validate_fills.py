@@ -105,20 +105,18 @@ class _Findings:
         parts = [part if isinstance(part, str) else _shown(part.take(pa.array(where))) for part in reason]
         texts = pc.binary_join_element_wise(*parts, "")
         self.indices.append(where)
-        self.reasons.append(texts if isinstance(texts, pa.Array) else pa.array([texts.as_py()] * where.size, pa.string()))
+        self.reasons.append(
+            texts if isinstance(texts, pa.Array) else pa.array([texts.as_py()] * where.size, pa.string())
+        )
 
     def table(self, columns: dict[str, Any], row_numbers: pa.Array) -> pa.Table:
         """What was found, as BAD_ROWS."""
         where = pa.array(np.concatenate(self.indices))
-        raw = [
-            pc.binary_join_element_wise(name, _storable(pc.cast(column.take(where), pa.string())), "=")
-            for name, column in columns.items()
-        ]
-        row = pc.binary_join_element_wise(*raw, "; ", null_handling="skip")
-        return pa.table(
-            [row_numbers.take(where), pa.concat_arrays(self.reasons), pc.utf8_slice_codeunits(row, 0, RAW_CHARACTERS_MAX)],
-            schema=BAD_ROWS,
-        )
+        values = {name: _storable(pc.cast(column.take(where), pa.string())) for name, column in columns.items()}
+        named = [pc.binary_join_element_wise(f"{name}=", column, " ", "") for name, column in values.items()]
+        row = pc.binary_join_element_wise(*named, "", null_handling="replace", null_replacement="")
+        raw = pc.utf8_slice_codeunits(pc.utf8_rtrim_whitespace(row), 0, RAW_CHARACTERS_MAX)
+        return pa.table([row_numbers.take(where), pa.concat_arrays(self.reasons), raw], schema=BAD_ROWS)
 
 
 def _check_presence(findings: _Findings, columns: dict[str, Any]) -> None:
@@ -187,8 +185,12 @@ def _check_decimal(findings: _Findings, column: Any, name: str) -> None:
     too_fine = pc.match_substring_regex(column, r"^[+-]?\d*\.\d{19,}$")
     findings.add(pc.and_(failed, too_fine), f"{name} has more than 18 decimals: '", column, "'; round it at its source")
     too_big = pc.match_substring_regex(column, r"^[+-]?\d{21,}(?:\.\d*)?$")
-    findings.add(pc.and_(failed, too_big), f"{name} has more than 20 digits before the point: '", column, "'; correct it")
-    findings.add(failed, f"{name} is not a decimal: '", column, "'; write plain digits such as 0.25, at most 18 decimals")
+    findings.add(
+        pc.and_(failed, too_big), f"{name} has more than 20 digits before the point: '", column, "'; correct it"
+    )
+    findings.add(
+        failed, f"{name} is not a decimal: '", column, "'; write plain digits such as 0.25, at most 18 decimals"
+    )
 
 
 def _is_zero(column: Any) -> Any:
@@ -208,13 +210,17 @@ def _check_time(findings: _Findings, column: Any, name: str, *, now: datetime) -
         early = pc.less(times, pa.scalar(EARLIEST, TIMESTAMP))
         findings.add(early, f"{name} is before 2010: '", column, "'; epoch times are milliseconds, not seconds")
         late = pc.greater(times, pa.scalar(now + CLOCK_SKEW_MAX, TIMESTAMP))
-        findings.add(late, f"{name} is in the future: '", column, f"', and it is {now:%Y-%m-%dT%H:%M:%SZ}; correct the time")
+        findings.add(
+            late, f"{name} is in the future: '", column, f"', and it is {now:%Y-%m-%dT%H:%M:%SZ}; correct the time"
+        )
     return times
 
 
 def _report_bad_times(findings: _Findings, column: Any, failed: Any, name: str) -> None:
     seconds = pc.match_substring_regex(column, r"^\d{1,11}$")
-    findings.add(pc.and_(failed, seconds), f"{name} is before 2010: '", column, "'; epoch times are milliseconds, not seconds")
+    findings.add(
+        pc.and_(failed, seconds), f"{name} is before 2010: '", column, "'; epoch times are milliseconds, not seconds"
+    )
     mend = "'; write RFC 3339 (2026-09-14T08:00:00Z) or epoch milliseconds"
     findings.add(failed, f"{name} is not a time: '", column, mend)
 

@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 from settlement.errors import InputRefused
 from settlement.program.toml_lines import KeyPath, line_of, lines_of_keys
 
+SHOWN_CHARACTERS_LIMIT = 60
+
 _PLAIN_DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,18})?")
 _PLACE_IN_ERROR = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)")
 
@@ -156,4 +158,4 @@ def _decimals(number: Decimal) -> int:
 
 def _shown(value: Any) -> str:
     shown = f'"{value}"' if isinstance(value, str) and not isinstance(value, WrittenFloat) else str(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return shown if len(shown) <= SHOWN_CHARACTERS_LIMIT else f"{shown[:SHOWN_CHARACTERS_LIMIT]}..."

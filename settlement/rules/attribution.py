@@ -20,7 +20,7 @@ import pandas as pd
 
 from settlement.rules.batch import Batch
 from settlement.rules.facts import Facts
-from settlement.rules.in_force import NONE, Coded, Codes, InForce, take
+from settlement.rules.in_force import NONE, Coded, Codes, InForce, positions, take
 from settlement.rules.tree import Path, Tree
 
 TAG_OVERRIDES_LINK = "TAG_OVERRIDES_LINK"
@@ -41,7 +41,8 @@ class Attribution:
     @property
     def attributed(self) -> npt.NDArray[np.bool_]:
         """True where the fill has a broker."""
-        known: npt.NDArray[np.bool_] = take(np.array([bool(path.brokers) for path in self.paths]), self.path, missing=False)
+        has_broker = np.array([bool(path.brokers) for path in self.paths], dtype=bool)
+        known: npt.NDArray[np.bool_] = take(has_broker, self.path, missing=False)
         return known
 
     def roots(self) -> list[str]:
@@ -52,12 +53,12 @@ class Attribution:
 def attribute(batch: Batch, facts: Facts) -> Attribution:
     """Attributes fills by their venue, account, tag and executed_at."""
     times, tags = batch.times, batch.text("tag")
-    names = pd.Index(pd.unique(pd.concat([facts.codes["broker_id"], facts.clients["broker_id"]]).astype(object)), dtype=object)
+    names = pd.Index(list(dict.fromkeys([*facts.codes["broker_id"], *facts.clients["broker_id"]])), dtype=object)
 
     tag_row = InForce(facts.codes, key=["code"]).rows_at(tags, times)
     link_row = InForce(facts.clients, key=["venue", "account"]).rows_at(batch.accounts, times)
-    by_tag = take(names.get_indexer(facts.codes["broker_id"].astype(object)), tag_row)
-    by_link = take(names.get_indexer(facts.clients["broker_id"].astype(object)), link_row)
+    by_tag = take(positions(facts.codes["broker_id"], names), tag_row)
+    by_link = take(positions(facts.clients["broker_id"], names), link_row)
     broker = np.where(by_tag != NONE, by_tag, by_link)
 
     path, paths = Tree(facts.brokers).paths(broker, names, times)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ import pandas as pd
 from settlement.rules.attribution import TAG_OVERRIDES_LINK, Attribution
 from settlement.rules.batch import Batch
 from settlement.rules.facts import Facts
-from settlement.rules.in_force import NONE, Codes, take
+from settlement.rules.in_force import KEY_SEPARATOR, NONE, Coded, Codes, take
 from settlement.rules.rating import Tiers, rate
 from settlement.rules.reasons import Reason
 from settlement.rules.split import Split
@@ -36,112 +37,114 @@ class Basis:
     flags: str = ""
 
 
+class _Case(NamedTuple):
+    """One combination of what a basis is made of, as codes; -1 is none. The last five count for earned lines only."""
+
+    path: int
+    reason: int
+    product: int
+    flags: int
+    overrides: int
+    terms: int
+    tier: int
+    liquidity: int
+    affiliated: int
+    client: int
+
+
 @dataclass(frozen=True)
-class _Column:
-    """One thing that lines have in common, as codes; `size` is one more than the largest."""
+class _Names:
+    """What the codes of a case stand for."""
 
-    codes: Codes
-    size: int
+    facts: Facts
+    who: Attribution
+    tiers: Tiers
+    products: Coded
+    flags: Coded
+    liquidity: Coded
+    clients: list[tuple[str, Decimal]]
+
+    def basis(self, case: _Case) -> Basis:
+        path = self.who.paths[case.path]
+        flags = [TAG_OVERRIDES_LINK] if case.overrides > 0 else []
+        plain = Basis(
+            root=path.root if path.brokers else "",
+            broker_id=path.brokers[-1] if path.brokers else None,
+            reason=Reason(case.reason),
+            product=str(self.products.names[case.product]),
+            flags=";".join(flags if case.flags == NONE else [*flags, str(self.flags.names[case.flags])]),
+        )
+        return plain if plain.reason else self._earned(plain, case)
+
+    def _earned(self, plain: Basis, case: _Case) -> Basis:
+        path, version, tier = self.who.paths[case.path], self.facts.terms[case.terms], self.tiers.names[case.tier]
+        rebated = [] if case.client == NONE else [self.clients[case.client]]
+        return Basis(
+            root=plain.root,
+            broker_id=plain.broker_id,
+            reason=plain.reason,
+            product=plain.product,
+            flags=plain.flags,
+            tier=tier,
+            rate=rate(
+                version,
+                tier=tier,
+                product_name=plain.product,
+                liquidity=str(self.liquidity.names[case.liquidity]),
+                affiliated=case.affiliated > 0,
+            ),
+            terms_id=version.terms_id,
+            split=Split(
+                payees=(*path.brokers, *(payee for payee, _ in rebated)),
+                shares=(*path.shares, *(share for _, share in rebated)),
+            ),
+        )
 
 
-def bases_of(
+def bases_of(  # noqa: PLR0913 - the steps before it
     batch: Batch, facts: Facts, *, who: Attribution, reason: Codes, terms: Codes, tiers: Tiers
 ) -> tuple[Codes, list[Basis]]:
     """A code per fill into the distinct bases."""
-    earned = reason == Reason.EARNED
-    products = batch.products
-    liquidity = batch.text("liquidity")
-    flags = batch.text("flags")
     client, clients = _rebated_clients(batch, facts, who)
-    affiliated = take(facts.clients["affiliated"].to_numpy(dtype=bool), who.link_row, missing=False)
-    columns = [
-        _Column(who.path + 1, len(who.paths) + 1),
-        _Column(reason, len(Reason)),
-        _Column(products.codes + 1, len(products.values) + 1),
-        _Column(flags.codes + 1, len(flags.values) + 1),
-        _Column(who.overrides.astype(np.int64), 2),
-        # Only an earned line depends on the rest.
-        _Column(np.where(earned, terms, NONE) + 1, len(facts.terms) + 1),
-        _Column(np.where(earned, tiers.code, NONE) + 1, len(tiers.names) + 1),
-        _Column(np.where(earned, liquidity.codes, NONE) + 1, len(liquidity.values) + 1),
-        _Column(np.where(earned, affiliated, False).astype(np.int64), 2),
-        _Column(np.where(earned, client, NONE) + 1, len(clients) + 1),
-    ]
-    codes, cases = _distinct(columns)
-    bases = []
-    for case in cases:
-        path = who.paths[case[0] - 1]
-        product = str(products.values[case[2] - 1])
-        own_flags = [str(flags.values[case[3] - 1])] if case[3] else []
-        common = {
-            "root": path.root if path.brokers else "",
-            "broker_id": path.brokers[-1] if path.brokers else None,
-            "product": product,
-            "flags": ";".join([TAG_OVERRIDES_LINK] * case[4] + own_flags),
-        }
-        if case[1] != Reason.EARNED:
-            bases.append(Basis(reason=Reason(case[1]), **common))
-            continue
-        version, tier = facts.terms[case[5] - 1], tiers.names[case[6] - 1]
-        rebated = [clients[case[9] - 1]] if case[9] else []
-        bases.append(
-            Basis(
-                reason=Reason.EARNED,
-                tier=tier,
-                rate=rate(
-                    version,
-                    tier=tier,
-                    product_name=product,
-                    liquidity=str(liquidity.values[case[7] - 1]),
-                    affiliated=bool(case[8]),
-                ),
-                terms_id=version.terms_id,
-                split=Split(
-                    payees=(*path.brokers, *(payee for payee, _ in rebated)),
-                    shares=(*path.shares, *(share for _, share in rebated)),
-                ),
-                **common,
-            )
-        )
-    return _merge_equal(codes, bases)
+    affiliated = take(facts.clients["affiliated"].to_numpy(dtype=bool), who.link_row, missing=False).astype(np.int64)
+    names = _Names(facts, who, tiers, batch.products, batch.text("flags"), batch.text("liquidity"), clients)
+    always = [who.path, reason, batch.products.codes, names.flags.codes, who.overrides.astype(np.int64)]
+    if_earned = [terms, tiers.code, names.liquidity.codes, affiliated, client]
+    earned = reason == Reason.EARNED
+    codes, cases = _distinct([*always, *(np.where(earned, column, NONE) for column in if_earned)])
+    return _merge_equal(codes, [names.basis(case) for case in cases])
 
 
 def _rebated_clients(batch: Batch, facts: Facts, who: Attribution) -> tuple[Codes, list[tuple[str, Decimal]]]:
     """The client step of each fill's split: a code into (payee, share), -1 for none."""
     shares = facts.clients["rebate_share"]
-    has_share = shares.notna().to_numpy(dtype=bool)
-    takes_part = who.link_names_broker & np.asarray(take(has_share, who.link_row, missing=False), dtype=bool)
-    accounts = batch.accounts
+    has_share = take(shares.notna().to_numpy(dtype=bool), who.link_row, missing=False)
     width = len(facts.clients) + 1
-    case = np.where(takes_part, accounts.codes * width + who.link_row, NONE)
+    case = np.where(who.link_names_broker & has_share, batch.accounts.codes * width + who.link_row, NONE)
     codes, distinct = pd.factorize(case)
-    clients = []
-    remap = np.full(len(distinct), NONE, dtype=np.int64)
-    for position, value in enumerate(distinct.tolist()):
-        if value >= 0:
-            venue, account = str(accounts.values[value // width]).split("\x1f")
-            remap[position] = len(clients)
+    clients: list[tuple[str, Decimal]] = []
+    position = np.full(len(distinct), NONE, dtype=np.int64)
+    for number, value in enumerate(distinct.tolist()):
+        if value != NONE:
+            venue, account = str(batch.accounts.names[value // width]).split(KEY_SEPARATOR)
+            position[number] = len(clients)
             clients.append((f"client:{venue}:{account}", shares.iloc[value % width]))
-    return remap[codes], clients
+    return position[codes], clients
 
 
-def _distinct(columns: list[_Column]) -> tuple[Codes, list[list[int]]]:
+def _distinct(columns: list[Codes]) -> tuple[Codes, list[_Case]]:
     """The distinct combinations of the columns, and each row's code into them."""
-    combined = columns[0].codes
+    codes, first = pd.factorize(columns[0])
+    cases = [np.asarray(first)]
     for column in columns[1:]:
-        combined, seen = pd.factorize(combined * column.size + column.codes)
-        column_cases = np.asarray(seen)
-        cases = (
-            np.column_stack([column_cases // column.size, column_cases % column.size])
-            if column is columns[1]
-            else np.column_stack([cases[column_cases // column.size], column_cases % column.size])
-        )
-    return combined.astype(np.int64), cases.tolist()
+        width = int(column.max(initial=NONE)) + 2
+        codes, seen = pd.factorize(codes * width + column + 1)
+        before, value = np.divmod(np.asarray(seen), width)
+        cases = [*(known[before] for known in cases), value - 1]
+    return codes.astype(np.int64), [_Case(*case) for case in zip(*(known.tolist() for known in cases), strict=True)]
 
 
 def _merge_equal(codes: Codes, bases: list[Basis]) -> tuple[Codes, list[Basis]]:
     # Different cases can come to the same basis (maker and taker at one rate): storage wants each once.
-    position = {basis: number for number, basis in reversed(list(enumerate(bases)))}
-    order = {basis: number for number, basis in enumerate(position)}
-    remap = np.array([order[basis] for basis in bases], dtype=np.int64)
-    return remap[codes], list(order)
+    position = {basis: number for number, basis in enumerate(dict.fromkeys(bases))}
+    return np.array([position[basis] for basis in bases], dtype=np.int64)[codes], list(position)

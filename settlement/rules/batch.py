@@ -37,7 +37,7 @@ class Batch:
     def products(self) -> Coded:
         """The product of each fill."""
         types = self.text("instrument_type")
-        return Coded(types.codes, pd.Index([PRODUCT_OF[str(name)] for name in types.values], dtype=object))
+        return Coded(types.codes, pd.Index([PRODUCT_OF[str(name)] for name in types.names], dtype=object))
 
     def text(self, name: str) -> Coded:
         """A text column; empty counts as null."""

@@ -35,9 +35,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from settlement.rules.attribution import Attribution
-from settlement.rules.facts import Facts, Terms
 from settlement.rules.batch import Batch, array_of
-from settlement.rules.in_force import NONE, Codes, InForce, coded, joined, take
+from settlement.rules.facts import Facts, Terms
+from settlement.rules.in_force import KEY_SEPARATOR, NONE, Codes, InForce, coded, joined, positions, take
 from settlement.rules.money import AMOUNT
 from settlement.rules.products import SYSTEM_SUB_TYPES
 from settlement.rules.reasons import Reason
@@ -63,7 +63,10 @@ def checks_before_tier(
         (Reason.UNATTRIBUTED, ~who.attributed),
         (Reason.SYSTEM_TRADE, _system_trade(batch)),
         (Reason.NON_API_CHANNEL, ~_through_api(batch, who)),
-        (Reason.BROKER_INACTIVE, ~take(np.array([path.active for path in who.paths]), who.path, missing=False)),
+        (
+            Reason.BROKER_INACTIVE,
+            ~take(np.array([path.active for path in who.paths], dtype=bool), who.path, missing=False),
+        ),
         (Reason.OWN_ACCOUNT, _own_account(batch, who)),
         (Reason.TERMS_MISSING, terms == NONE),
         (Reason.VIP_UNKNOWN, vip_row == NONE),
@@ -111,12 +114,12 @@ def _through_api(batch: Batch, who: Attribution) -> Mask:
 
 def _own_account(batch: Batch, who: Attribution) -> Mask:
     accounts = batch.accounts
-    width = max(1, len(accounts.values))
+    width = max(1, len(accounts.names))
     own_pairs = [
         path_code * width + account_code
         for path_code, path in enumerate(who.paths)
         for own in path.own_accounts
-        for account_code in accounts.values.get_indexer(["\x1f".join(own.split(":", 1))])
+        for account_code in positions([own.replace(":", KEY_SEPARATOR, 1)], accounts.names)
         if account_code >= 0
     ]
     owned: Mask = np.isin(who.path * width + accounts.codes, own_pairs)
@@ -128,8 +131,8 @@ def _account_excluded(facts: Facts, who: Attribution, terms: Codes) -> Mask:
     account_class = take(classes.codes, who.link_row)
     excluded = np.zeros(len(terms), dtype=bool)
     for position, version in enumerate(facts.terms):
-        codes = classes.values.get_indexer(list(version.excluded_account_classes)) if len(classes.values) else []
-        excluded |= (terms == position) & np.isin(account_class, [code for code in codes if code >= 0])
+        codes = positions(list(version.excluded_account_classes), classes.names)
+        excluded |= (terms == position) & np.isin(account_class, codes[codes >= 0])
     return excluded
 
 
@@ -150,5 +153,6 @@ def _scheduled_rate_rows(batch: Batch, facts: Facts) -> Codes:
 
 
 def _per_terms(versions: tuple[Terms, ...], terms: Codes, value: Any) -> Codes:
-    return np.asarray(take(np.array([int(value(version)) for version in versions], dtype=np.int64), terms), dtype=np.int64)
-
+    return np.asarray(
+        take(np.array([int(value(version)) for version in versions], dtype=np.int64), terms), dtype=np.int64
+    )

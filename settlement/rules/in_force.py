@@ -20,23 +20,25 @@ Codes = npt.NDArray[np.int64]
 
 NONE = -1
 _FOREVER = np.iinfo(np.int64).max
-_KEY_SEPARATOR = "\x1f"
+KEY_SEPARATOR = "\x1f"
 
 
 @dataclass(frozen=True)
 class Coded:
-    """A text column as integer codes into its distinct values; -1 is null."""
+    """A text column as integer codes into its distinct names; -1 is null."""
 
     codes: Codes
-    values: pd.Index[str]
+    names: pd.Index[str]
 
     def codes_in(self, names: pd.Index[str]) -> Codes:
         """The position of each row's value in `names`, -1 where it is null or not among them."""
-        return take(names.get_indexer(self.values), self.codes)
+        return np.asarray(take(positions(self.names, names), self.codes), dtype=np.int64)
 
     def matches(self, allowed: Any) -> npt.NDArray[np.bool_]:
         """True where the row's value is one of `allowed`."""
-        found: npt.NDArray[np.bool_] = take(np.asarray(self.values.isin(list(allowed))).astype(np.int64), self.codes) == 1
+        found: npt.NDArray[np.bool_] = (
+            take(np.asarray(self.names.isin(list(allowed))).astype(np.int64), self.codes) == 1
+        )
         return found
 
 
@@ -58,17 +60,17 @@ def joined(*parts: Coded) -> Coded:
     """Several columns as one composite key; null where any part is null."""
     codes, known = parts[0].codes, parts[0].codes >= 0
     for part in parts[1:]:
-        codes = codes * max(1, len(part.values)) + part.codes
+        codes = codes * max(1, len(part.names)) + part.codes
         known = known & (part.codes >= 0)
     rows, distinct = pd.factorize(np.where(known, codes, NONE))
     decoded: list[Any] = []
     remaining = distinct.copy()
     for part in reversed(parts):
-        size = max(1, len(part.values))
+        size = max(1, len(part.names))
         decoded.insert(0, remaining % size)
         remaining = remaining // size
     names = [
-        _KEY_SEPARATOR.join(str(part.values[code[position]]) for part, code in zip(parts, decoded, strict=True))
+        KEY_SEPARATOR.join(str(part.names[code[position]]) for part, code in zip(parts, decoded, strict=True))
         if distinct[position] >= 0
         else ""
         for position in range(len(distinct))
@@ -83,6 +85,11 @@ def microseconds(column: pd.Series[Any]) -> Codes:
         array = array.combine_chunks()
     result: Codes = pc.fill_null(array.cast(pa.int64()), _FOREVER).to_numpy(zero_copy_only=False).astype(np.int64)
     return result
+
+
+def positions(wanted: Any, names: pd.Index[str]) -> Codes:
+    """The position of each of `wanted` in `names`, -1 where it is not among them."""
+    return np.asarray(names.get_indexer(pd.Index(wanted, dtype=object)), dtype=np.int64)
 
 
 def take(table: Any, positions: Codes, *, missing: Any = NONE) -> Any:
@@ -115,7 +122,7 @@ class InForce:
         first, last = times.min(), times.max()
         if not np.any((self.instants > first) & (self.instants <= last)):
             # Nothing changes while these rows happen: look up each distinct key once.
-            distinct = self._search(self._names.get_indexer(keys.values), np.full(len(keys.values), first))
+            distinct = self._search(positions(keys.names, self._names), np.full(len(keys.names), first))
             return np.asarray(take(distinct, keys.codes), dtype=np.int64)
         return self._search(keys.codes_in(self._names), times)
 

@@ -43,7 +43,7 @@ def product(*factors: Any, rounding: str) -> pa.Array:
 
 
 def difference(left: pa.Array, right: pa.Array) -> pa.Array:
-    """left - right, exactly, in the type that both have."""
+    """Left - right, exactly, in the type that both have."""
     narrow = [_fit_integer_part(column) for column in (left, right)]
     if max(column.type.precision for column in narrow) >= pa.decimal128(38, 0).precision:
         narrow = [column.cast(pa.decimal256(column.type.precision, column.type.scale)) for column in narrow]
@@ -76,26 +76,29 @@ def _fit_integer_part(column: pa.Array) -> pa.Array:
     bounds = pc.min_max(column).as_py()
     largest = max((abs(bound) for bound in bounds.values() if bound is not None), default=Decimal(0))
     integer_digits = max(1, largest.adjusted() + 1) if largest else 1
-    precision = min(integer_digits + scale, column.type.precision)
-    decimal_type = pa.decimal128(precision, scale) if precision <= pa.decimal128(38, 0).precision else column.type
-    return column.cast(decimal_type)
+    return column.cast(_decimal(min(integer_digits + scale, column.type.precision), scale))
 
 
 def _fit_scale(column: pa.Array) -> pa.Array:
     low, high = 0, column.type.scale
     while low < high:
         middle = (low + high) // 2
-        if pc.all(pc.equal(pc.round(column, middle), column)).as_py() is False:
+        # Towards zero: what rounds up to one digit more would not fit the column's type.
+        if pc.all(pc.equal(pc.round(column, middle, round_mode="towards_zero"), column)).as_py() is False:
             low = middle + 1
         else:
             high = middle
     dropped = column.type.scale - low
-    return pc.round(column, low).cast(pa.decimal128(max(1, column.type.precision - dropped), low))
+    return pc.round(column, low).cast(_decimal(max(1, column.type.precision - dropped), low))
+
+
+def _decimal(precision: int, scale: int) -> pa.DataType:
+    return pa.decimal128(precision, scale) if precision <= AMOUNT.precision else pa.decimal256(precision, scale)
 
 
 def _digits(columns: list[pa.Array]) -> int:
     # Arrow types a product with one digit more than the factors have together.
-    return sum(column.type.precision for column in columns) + len(columns) - 1
+    return sum(int(column.type.precision) for column in columns) + len(columns) - 1
 
 
 def _to_ledger(exact: pa.Array, *, rounding: str) -> pa.Array:

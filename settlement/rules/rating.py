@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from settlement.rules.facts import Facts, Terms
-from settlement.rules.in_force import NONE, Codes, InForce, coded, microseconds, take
+from settlement.rules.in_force import NONE, Coded, Codes, InForce, coded, microseconds, positions, take
 from settlement.rules.money import fit, product
 
 
@@ -31,30 +31,28 @@ class Tiers:
 
 def terms_in_force(times: Codes, versions: tuple[Terms, ...]) -> Codes:
     """The position in `versions` (sorted by effective_from) of the terms in force at each time, -1 for none."""
-    starts = microseconds(pd.Series([version.effective_from for version in versions], dtype="timestamp[us, tz=UTC][pyarrow]"))
+    starts = microseconds(
+        pd.Series([version.effective_from for version in versions], dtype="timestamp[us, tz=UTC][pyarrow]")
+    )
     return np.searchsorted(starts, times, side="right") - 1
 
 
 def tiers_of_roots(roots: Codes, names: list[str], times: Codes, terms: Codes, facts: Facts) -> Tiers:
     """The tier of each fill's root (a code into `names`) at its time."""
-    keys = coded(pd.Series(names, dtype=object)) if names else coded(pd.Series([], dtype=object))
-    root_keys = type(keys)(np.asarray(take(keys.codes, roots), dtype=np.int64), keys.values)
+    keys = coded(pd.Series(names, dtype=object))
+    root_keys = Coded(np.asarray(take(keys.codes, roots), dtype=np.int64), keys.names)
     override = InForce(facts.tiers, key=["broker_id"]).rows_at(root_keys, times)
     review = InForce(facts.reviews, key=["broker_id"]).rows_at(root_keys, times)
+    entry_tiers = [version.entry_tier for version in facts.terms]
     tier_names = pd.Index(
-        pd.unique(
-            pd.Series(
-                [*facts.tiers["tier"], *facts.reviews["tier"], *(version.entry_tier for version in facts.terms)], dtype=object
-            )
-        ),
-        dtype=object,
+        list(dict.fromkeys([*facts.tiers["tier"], *facts.reviews["tier"], *entry_tiers])), dtype=object
     )
-    code = take(tier_names.get_indexer([version.entry_tier for version in facts.terms]), terms)
-    code = np.where(review == NONE, code, take(tier_names.get_indexer(facts.reviews["tier"].astype(object)), review))
-    code = np.where(override == NONE, code, take(tier_names.get_indexer(facts.tiers["tier"].astype(object)), override))
+    code = take(positions(entry_tiers, tier_names), terms)
+    code = np.where(review == NONE, code, take(positions(facts.reviews["tier"], tier_names), review))
+    code = np.where(override == NONE, code, take(positions(facts.tiers["tier"], tier_names), override))
     known = np.zeros(len(times), dtype=bool)
     for position, version in enumerate(facts.terms):
-        allowed = tier_names.get_indexer([tier.name for tier in version.tiers])
+        allowed = positions([tier.name for tier in version.tiers], tier_names)
         known |= (terms == position) & np.isin(code, allowed[allowed >= 0])
     return Tiers(code=np.asarray(code, dtype=np.int64), names=[str(name) for name in tier_names], known=known)
 

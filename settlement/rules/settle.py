@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from settlement.rules import eligibility, rating, valuation
 from settlement.rules.attribution import Attribution, attribute
-from settlement.rules.batch import Batch
 from settlement.rules.basis import Basis, bases_of
+from settlement.rules.batch import Batch
 from settlement.rules.facts import Facts
 from settlement.rules.in_force import Codes, take
 from settlement.rules.reasons import Reason
@@ -40,8 +40,13 @@ class Outcome:
     amounts: pa.Table
 
     def only(self, rows: npt.NDArray[np.bool_]) -> Outcome:
-        """The outcome of some of the fills."""
-        return Outcome(basis=self.basis[rows], bases=self.bases, amounts=self.amounts.filter(pa.array(rows)))
+        """The outcome of some of the fills, with the bases that they have."""
+        basis, used = pd.factorize(self.basis[rows])
+        return Outcome(
+            basis=basis.astype(np.int64),
+            bases=[self.bases[code] for code in used],
+            amounts=self.amounts.filter(pa.array(rows)),
+        )
 
     def counts(self) -> dict[int, tuple[int, Decimal]]:
         """Lines and commission in USDT per basis (code into `bases`), for those that have lines."""
@@ -61,7 +66,9 @@ class Outcome:
         of_basis = np.where([basis.split is not None for basis in self.bases], split_code, -1)
         roots = [basis.root for basis in self.bases if basis.split]
         result: dict[tuple[str, str], Decimal] = {}
-        for (code, payee), amount in totals(self.amounts["commission_usdt"].combine_chunks(), of_basis[self.basis], splits).items():
+        for (code, payee), amount in totals(
+            self.amounts["commission_usdt"].combine_chunks(), of_basis[self.basis], splits
+        ).items():
             key = (roots[code], payee)
             result[key] = result.get(key, Decimal(0)) + amount
         return result
@@ -104,7 +111,7 @@ def _roots(who: Attribution) -> tuple[list[str], Codes]:
     return [str(name) for name in names], np.asarray(take(codes, who.path), dtype=np.int64)
 
 
-def _amounts(
+def _amounts(  # noqa: PLR0913 - the steps before it
     batch: Batch,
     facts: Facts,
     *,

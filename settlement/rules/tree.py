@@ -49,8 +49,9 @@ class Tree:
         starts, ends = microseconds(brokers["effective_from"]), microseconds(brokers["effective_to"])
         self.instants: Codes = np.unique(np.concatenate([starts, ends]))
         self._rows: dict[str, list[tuple[int, int, dict[str, Any]]]] = defaultdict(list)
-        for start, end, row in zip(starts.tolist(), ends.tolist(), brokers.to_dict("records"), strict=True):
-            self._rows[row["broker_id"]].append((start, end, row))
+        records: list[dict[str, Any]] = brokers.to_dict("records")  # type: ignore[assignment]  # columns are text
+        for start, end, row in zip(starts, ends, records, strict=True):
+            self._rows[row["broker_id"]].append((int(start), int(end), row))
         for rows in self._rows.values():
             rows.sort(key=lambda row: row[0])
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ STABLE_UNIT = "USDT"
 _PAIR = re.compile(r"^[^-]+-([^-]+)$")
 _SIBLING = {"SPOT": "MARGIN", "MARGIN": "SPOT"}
 _MICROSECONDS = 1_000_000
+_CONTRACT_FACE = pa.decimal256(76, 36)
 
 Mask = npt.NDArray[np.bool_]
 
@@ -53,7 +55,7 @@ class Contracts:
         return Contracts(
             row=self.row[rows],
             known=self.known[rows],
-            currency=Coded(self.currency.codes[rows], self.currency.values),
+            currency=Coded(self.currency.codes[rows], self.currency.names),
             by_price=self.by_price[rows],
             contract=self.contract.take(pa.array(rows)),
         )
@@ -85,7 +87,7 @@ def net_fee(batch: Batch) -> pa.Array:
 
 
 def in_usdt(amount: pa.Array, price: pa.Array) -> pa.Array:
-    """amount x price, half-even to 12 decimals."""
+    """Amount x price, half-even to 12 decimals."""
     return product(amount, price, rounding="half_to_even")
 
 
@@ -121,14 +123,16 @@ def contracts(batch: Batch, facts: Facts) -> Contracts:
         currency = np.where(applies, take(names.codes(table[column]), rows), currency)
     currency = np.where(inverse, names.code("USD"), currency)
     ids = batch.text("instrument")
-    quotes = np.array([names.code(_quote_of(str(name))) for name in ids.values], dtype=np.int64)
-    currency = np.where(pair & (rows == NONE), take(quotes, ids.codes), currency)
+    quotes = np.array([names.code(_quote_of(str(name))) for name in ids.names], dtype=np.int64)
+    currency = np.where(pair & (currency == NONE), take(quotes, ids.codes), currency)
     value = _contract_values(facts)
     # Appended: 1 for pairs, null for what is not loaded.
     one, unknown = len(table), len(table) + 1
     contract = value.take(pa.array(np.where(pair, one, np.where(rows == NONE, unknown, rows))))
     known = (currency != NONE) & pc.is_valid(contract).to_numpy(zero_copy_only=False)
-    return Contracts(row=rows, known=known, currency=Coded(currency, names.index()), by_price=pair | linear, contract=contract)
+    return Contracts(
+        row=rows, known=known, currency=Coded(currency, names.index()), by_price=pair | linear, contract=contract
+    )
 
 
 def notional(batch: Batch, how: Contracts, price: pa.Array) -> pa.Array:
@@ -145,7 +149,7 @@ def _instrument_rows(batch: Batch, facts: Facts) -> Codes:
     # A pair is the same pair on margin: its quote currency may come from either row.
     missing = (rows == NONE) & types.matches(_SIBLING)
     if missing.any():
-        siblings = Coded(types.codes, pd.Index([_SIBLING.get(str(name), "") for name in types.values], dtype=object))
+        siblings = Coded(types.codes, pd.Index([_SIBLING.get(str(name), "") for name in types.names], dtype=object))
         rows = np.where(missing, table.rows_at(joined(venue, siblings, instrument), batch.times), rows)
     return rows
 
@@ -157,7 +161,7 @@ def _contract_values(facts: Facts) -> pa.Array:
         None if one is None or other is None else one * other
         for one, other in zip(value.to_pylist(), multiplier.to_pylist(), strict=True)
     ]
-    return pa.array([*face, 1, None], AMOUNT)
+    return pa.array([*face, Decimal(1), None], _CONTRACT_FACE)
 
 
 def _of_row(table: Mask, rows: Codes) -> Mask:

@@ -65,7 +65,8 @@ def write_gateway(directory: Path, table: pa.Table, *, spoiled: pa.Table) -> lis
 
 
 def write_desk(directory: Path, table: pa.Table) -> list[Path]:
-    """Parquet, two files a day."""
+    """Parquet, two files a day; what is empty is null there."""
+    table = pa.table({name: pc.if_else(pc.equal(table[name], ""), None, table[name]) for name in table.column_names})
     paths = []
     for hour, part in zip(DESK_HOURS, _split(table, DESK_HOURS), strict=True):
         path = directory / f"desk-{DAY:%Y%m%d}-{hour:02}.parquet"

@@ -185,7 +185,8 @@ def instrument_price(instrument: Instrument, market: Market, minutes: Integers, 
     else:
         quote = market.walks[instrument.quote][minutes]
         exact = base * 10 ** (shift + decimals[instrument.quote]) // quote
-    return np.maximum(exact + noise % 5 - 2, 1)
+    price: Integers = np.maximum(exact + noise % 5 - 2, 1)
+    return price
 
 
 def write_instruments(path: Path, *, instruments: tuple[Instrument, ...] = (*INSTRUMENTS, PEPE, EVENT)) -> None:

@@ -110,12 +110,15 @@ def _size(instrument: Instrument, market: Market, minutes: Integers, worth_usdt:
     worth = np.minimum(worth_usdt, LARGEST_USDT.get(instrument.base, worth_usdt.max(initial=0)))
     lots = 10**instrument.size_decimals
     if instrument.contract_type == "inverse":
-        return np.maximum(worth * lots // instrument.face, 1)
-    if instrument.type == "EVENTS":
-        return np.maximum(worth // 50, 1)
-    decimals = next(currency.decimals for currency in CURRENCIES if currency.name == instrument.base)
-    unit = market.walks[instrument.base][minutes] * instrument.face
-    return np.maximum(worth * (lots * 10 ** (decimals + instrument.face_decimals)) // unit, 1)
+        size = worth * lots // instrument.face
+    elif instrument.type == "EVENTS":
+        size = worth * 2 // 100
+    else:
+        decimals = next(currency.decimals for currency in CURRENCIES if currency.name == instrument.base)
+        unit = market.walks[instrument.base][minutes] * instrument.face
+        size = worth * (lots * 10 ** (decimals + instrument.face_decimals)) // unit
+    at_least_one: Integers = np.maximum(size, 1)
+    return at_least_one
 
 
 def _rate(instrument: Instrument, taker: Booleans, vip: Integers) -> Integers:

@@ -21,7 +21,10 @@ def copy_in(connection: Connection, table: str, batches: Iterable[pa.Table], *, 
     """
     names = ", ".join(f'"{name}"' for name in columns)
     rows = 0
-    with raw_cursor(connection) as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN WITH (FORMAT csv)") as stream:
+    with (
+        raw_cursor(connection) as cursor,
+        cursor.copy(f"COPY {table} ({names}) FROM STDIN WITH (FORMAT csv)") as stream,
+    ):
         for batch in batches:
             stream.write(encode_csv(batch.select(list(columns))))
             rows += batch.num_rows
@@ -43,7 +46,10 @@ def copy_out(
     `query` uses psycopg's `%(name)s` parameters. Numbers are parsed from their text into the decimal type that the
     schema names, never through a float.
     """
-    with raw_cursor(connection) as cursor, cursor.copy(f"COPY ({query}) TO STDOUT WITH (FORMAT csv)", parameters) as stream:
+    with (
+        raw_cursor(connection) as cursor,
+        cursor.copy(f"COPY ({query}) TO STDOUT WITH (FORMAT csv)", parameters) as stream,
+    ):
         yield from _decode(stream, schema)
 
 

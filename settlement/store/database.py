@@ -10,6 +10,9 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_
 
 from schemas.storage.migrate import APPLICATION_ROLE
 
+# Whoever works in a transaction takes the type from here: only the store knows SQLAlchemy.
+__all__ = ["APPLICATION_ROLE", "Connection", "Database", "sqlalchemy_url"]
+
 CONNECT_TIMEOUT_SECONDS = 10
 
 

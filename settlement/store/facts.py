@@ -18,6 +18,7 @@ from schemas.frames import AMOUNT, TIMESTAMP
 from settlement.program.terms import parse_terms
 from settlement.rules.facts import Facts, Terms
 from settlement.store.copying import copy_out, raw_cursor
+from settlement.store.templates import fill, listed
 
 PRICE_REACH_SECONDS_MIN = 3600
 
@@ -113,7 +114,8 @@ class _Reader:
 
     def frame(self, table: str, schema: pa.Schema, *, condition: str = "effective_from < %(end)s") -> pd.DataFrame:
         columns = ", ".join(_EXPRESSIONS.get(name, name) for name in schema.names)
-        return self._read(f"SELECT {columns} FROM {table} WHERE {self.stands} AND {condition}", schema)
+        query = "SELECT $columns FROM $table WHERE $stands AND $condition"
+        return self._read(fill(query, columns=columns, table=table, stands=self.stands, condition=condition), schema)
 
     def prices(self, oldest: datetime) -> pd.DataFrame:
         self.parameters["oldest"] = oldest
@@ -121,12 +123,14 @@ class _Reader:
 
     def reviews(self) -> pd.DataFrame:
         known = "" if self.parameters["as_of"] is None else "AND reviewed_at <= %(as_of)s"
-        columns = ", ".join(REVIEWS.names)
-        return self._read(f"SELECT {columns} FROM tier_review WHERE effective_from < %(end)s {known}", REVIEWS)
+        query = "SELECT $columns FROM tier_review WHERE effective_from < %(end)s $known"
+        return self._read(fill(query, columns=listed(REVIEWS.names), known=known), REVIEWS)
 
     def terms(self) -> tuple[Terms, ...]:
         """Every version of the terms, the earliest first."""
-        query = f"SELECT terms_id, document FROM program_terms WHERE {self.stands} ORDER BY effective_from"
+        query = fill(
+            "SELECT terms_id, document FROM program_terms WHERE $stands ORDER BY effective_from", stands=self.stands
+        )
         with raw_cursor(self.connection) as cursor:
             cursor.execute(query, self.parameters)
             return tuple(_parsed(terms_id, document) for terms_id, document in cursor)

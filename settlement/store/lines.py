@@ -52,7 +52,7 @@ _PENDING = f"""
     JOIN basis b ON b.basis_id = l.basis_id AND b.status = 'pending'
     JOIN fill f ON f.venue = l.venue AND f.account = l.account AND f.bill_id = l.bill_id AND {_IN_WINDOW}
     WHERE l.window_start = %(start)s
-"""
+"""  # noqa: S608 - constants of this module
 _MINE = """JOIN shard_key k ON k.run_id = %(run_id)s AND k.root = %(root)s
            AND k.venue = f.venue AND k.account = f.account AND k.tag = coalesce(f.tag, '')"""
 
@@ -93,12 +93,12 @@ def shard_fills(
         SELECT {_FILL_COLUMNS}, NULL::smallint, NULL, NULL FROM fill f {_MINE} WHERE {_IN_WINDOW}
     """  # noqa: S608 - constants of this module
     if not first:
-        query = f"{query} AND {_NO_LINE} UNION ALL SELECT f.* FROM ({_PENDING}) f {_MINE}"
+        query = f"{query} AND {_NO_LINE} UNION ALL SELECT f.* FROM ({_PENDING}) f {_MINE}"  # noqa: S608 - constants
     parameters = {**_period(window_start), "run_id": run_id, "root": root}
     return copy_out(connection, query, schema=OPEN_FILL, parameters=parameters)
 
 
-def add_lines(
+def add_lines(  # noqa: PLR0913 - a line is made of all these
     connection: Connection, fills: pa.Table, outcome: Outcome, *, basis_ids: Codes, run_id: int, window_start: datetime
 ) -> None:
     """Writes the lines of `fills` (columns of OPEN_FILL) by COPY, in the order of the key."""
@@ -106,7 +106,9 @@ def add_lines(
     revision = pa.array(np.asarray(fills["previous_revision"].fill_null(-1)) + 1)
     table = pa.table(
         {
-            "window_start": pa.array([window_start.isoformat()]).dictionary_encode().take(pa.array(np.zeros(rows, np.int8))),
+            "window_start": pa.array([window_start.isoformat()])
+            .dictionary_encode()
+            .take(pa.array(np.zeros(rows, np.int8))),
             "venue": fills["venue"],
             "account": fills["account"],
             "bill_id": fills["bill_id"],
@@ -117,7 +119,8 @@ def add_lines(
         }
     )
     table = table.set_column(0, "window_start", table["window_start"].cast(pa.string()))
-    copy_in(connection, "line", [table], columns=LINE_COLUMNS)
+    # Straight into the day's partition: rows need no routing.
+    copy_in(connection, f"line_{window_start:%Y%m%d}", [table], columns=LINE_COLUMNS)
 
 
 @dataclass
@@ -133,7 +136,9 @@ class BasisIds:
         self._add_splits([basis.split for basis in bases if basis.split and basis.split not in self._splits])
         new = [basis for basis in bases if basis not in self._bases]
         if new:
-            self._bases.update(zip(new, _upsert(self.connection, _ADD_BASES, [self._row(basis) for basis in new]), strict=True))
+            self._bases.update(
+                zip(new, _upsert(self.connection, _ADD_BASES, [self._row(basis) for basis in new]), strict=True)
+            )
         return np.array([self._bases[basis] for basis in bases], dtype=np.int64)
 
     def _add_splits(self, splits: Sequence[Split]) -> None:

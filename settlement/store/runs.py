@@ -44,7 +44,7 @@ def lock_window(connection: Connection, window_start: datetime) -> str:
         text("INSERT INTO settlement_window (window_start) VALUES (:window_start) ON CONFLICT DO NOTHING"),
         {"window_start": window_start},
     )
-    query = text("SELECT status FROM settlement_window WHERE window_start = :window_start FOR UPDATE")
+    query = text("SELECT status FROM settlement_window WHERE window_start = :window_start FOR NO KEY UPDATE")
     return str(connection.execute(query, {"window_start": window_start}).scalar_one())
 
 
@@ -73,7 +73,12 @@ def add_run(connection: Connection, *, window_start: datetime, revision: int, ki
         INSERT INTO run (window_start, revision, kind, incomplete)
         VALUES (:window_start, :revision, :kind, :incomplete) RETURNING run_id
     """)
-    values = {"window_start": window_start, "revision": revision, "kind": kind, "incomplete": incomplete}
+    values: dict[str, Any] = {
+        "window_start": window_start,
+        "revision": revision,
+        "kind": kind,
+        "incomplete": incomplete,
+    }
     run_id = int(connection.execute(query, values).scalar_one())
     return Run(run_id=run_id, closed=False, **values)
 
@@ -103,11 +108,11 @@ def claim_shard(connection: Connection, run_id: int, root: str) -> bool:
     The lock is the root's, not the shard's: its ledger chain is extended by one transaction at a time.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('root:' || :root, 0))"), {"root": root})
-    query = text("SELECT settled_at IS NULL FROM run_shard WHERE run_id = :run_id AND root = :root FOR UPDATE")
+    query = text("SELECT settled_at IS NULL FROM run_shard WHERE run_id = :run_id AND root = :root FOR NO KEY UPDATE")
     return bool(connection.execute(query, {"run_id": run_id, "root": root}).scalar_one_or_none())
 
 
-def finish_shard(
+def finish_shard(  # noqa: PLR0913 - all that a shard came to
     connection: Connection,
     run_id: int,
     root: str,
@@ -138,9 +143,10 @@ def finish_shard(
 def close_if_settled(connection: Connection, run_id: int, *, now: datetime) -> bool:
     """Closes the run if no shard of it is left; False if one is, or if it was closed before.
 
-    The run's row is locked first, so of two shards that finish at once the second sees the first.
+    The run's row is locked first, so of two shards that finish at once the second sees the first. It is not locked
+    against foreign keys: both shards hold those on it already, and would wait for each other.
     """
-    connection.execute(text("SELECT FROM run WHERE run_id = :run_id FOR UPDATE"), {"run_id": run_id})
+    connection.execute(text("SELECT FROM run WHERE run_id = :run_id FOR NO KEY UPDATE"), {"run_id": run_id})
     query = text("""
         UPDATE run SET closed_at = :now WHERE run_id = :run_id AND closed_at IS NULL
         AND NOT EXISTS (SELECT FROM run_shard WHERE run_id = :run_id AND settled_at IS NULL)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -16,11 +17,7 @@ from sqlalchemy import text
 from schemas.wire.events import DATA, CloudEvent, json_schema
 from settlement.pipeline.relay import BATCH, STREAM, relay
 from settlement.store import outbox
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from settlement.store.database import Database
+from settlement.store.database import Database
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
 

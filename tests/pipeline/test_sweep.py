@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
 from settlement.pipeline.sweep import RelayEvents, SettleShard, SettleWindow, Step, Swept, settle_last, sweep
 from settlement.store import outbox
-
-if TYPE_CHECKING:
-    import psycopg
-
-    from settlement.store.database import Database
+from settlement.store.database import Database
 
 NOW = datetime(2026, 3, 1, 12, 10, tzinfo=UTC)
 EMPTY = Swept(windows_created=0, windows=0, shards=0, events_late=False, events_pruned=0)

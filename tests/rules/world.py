@@ -44,7 +44,9 @@ def frame(columns: Mapping[str, pa.DataType], rows: list[dict[str, Any]]) -> pd.
     """Rows of text as a frame of `columns`; a missing or empty cell is null."""
     return pd.DataFrame(
         {
-            name: pd.Series(pd.arrays.ArrowExtensionArray(pa.array([_value(row.get(name), kind) for row in rows], kind)))
+            name: pd.Series(
+                pd.arrays.ArrowExtensionArray(pa.array([_value(row.get(name), kind) for row in rows], kind))
+            )
             for name, kind in columns.items()
         }
     )
@@ -72,7 +74,7 @@ def instant(text: str) -> datetime:
     """RFC 3339 or epoch milliseconds."""
     if text.isdigit():
         return datetime.fromtimestamp(int(text) // 1000, UTC) + pd.Timedelta(milliseconds=int(text) % 1000)
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text)
 
 
 def _value(text: str | None, kind: pa.DataType) -> Any:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,59 +25,67 @@ class Fleet:
     environment: dict[str, str]
     redis: Redis
     directory: Path
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start_worker(self, *, app: str = "tests.workers.probe", concurrency: int = 1) -> subprocess.Popen[bytes]:
-        """A worker of all queues, in a process group of its own; its log goes to a file."""
-        name = f"worker-{len(self.workers)}"
-        arguments = ["-A", app, "worker", "-Q", "ingest,settle,payout,ops", "-c", str(concurrency), "-l", "info"]
-        with (self.directory / f"{name}.log").open("wb") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "celery", *arguments, "--without-gossip", "--without-mingle", "-n", f"{name}@test"],
+        """A worker of all queues."""
+        options = ["--without-gossip", "--without-mingle", "-n", f"{len(self.processes)}@test"]
+        return self._start("-A", app, "worker", "-Q", "ingest,settle,payout,ops", "-c", str(concurrency), *options)
+
+    def start_beat(self) -> subprocess.Popen[bytes]:
+        """The product's clock."""
+        return self._start("-A", "workers.app", "beat", "--pidfile=")
+
+    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A Celery program in a process group of its own; its log goes to a file."""
+        with (self.directory / f"{len(self.processes)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "celery", *arguments],
                 cwd=REPOSITORY,
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.workers.append(worker)
-        return worker
+        self.processes.append(process)
+        return process
 
     def send(self, name: str, *arguments: object) -> None:
-        """Queues a task by name, from another process than this one (whose environment is not the workers')."""
-        script = "import sys, json; from tests.workers.probe import app; app.send_task(sys.argv[1], json.loads(sys.argv[2]))"
-        subprocess.run(
-            [sys.executable, "-c", script, name, json.dumps(arguments)], cwd=REPOSITORY, env=self.environment, check=True
-        )
+        """Queues one task by name."""
+        self.send_all([(name, list(arguments))])
 
-    def kill(self, worker: subprocess.Popen[bytes]) -> None:
-        """As when the machine loses power: the worker and its children, at once."""
-        os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait(timeout=10)
+    def send_all(self, messages: Iterable[tuple[str, list[object]]]) -> None:
+        """Queues tasks by name, from another process than this one (whose environment is not the workers')."""
+        script = (
+            "import json, sys; from tests.workers.probe import app; [app.send_task(*m) for m in json.load(sys.stdin)]"
+        )
+        messages_json = json.dumps(list(messages)).encode()
+        command = [sys.executable, "-c", script]
+        subprocess.run(command, cwd=REPOSITORY, env=self.environment, input=messages_json, check=True)
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """As when the machine loses power: the process and its children, at once."""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=10)
 
     def count(self, key: str) -> int:
         return int(self.redis.get(key) or 0)
 
     def logs(self) -> str:
-        return "\n".join(path.read_text() for path in sorted(self.directory.glob("worker-*.log")))
+        return "\n".join(path.read_text() for path in sorted(self.directory.glob("*.log")))
 
     def wait_until(self, condition: Callable[[], bool], *, seconds: float = 45) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
-            ended = [worker.pid for worker in self.workers if worker.poll() not in (None, -signal.SIGKILL)]
+            ended = [process.pid for process in self.processes if process.poll() not in (None, -signal.SIGKILL)]
             if time.monotonic() > deadline or ended:
-                pytest.fail(f"it did not happen in {seconds} s (workers ended: {ended})\n{self.logs()}")
+                pytest.fail(f"it did not happen in {seconds} s (processes that ended: {ended})\n{self.logs()}")
             time.sleep(0.1)
 
     def stop(self) -> None:
-        for worker in self.workers:
-            if worker.poll() is None:
-                worker.terminate()
-        for worker in self.workers:
-            try:
-                worker.wait(timeout=15)
-            except subprocess.TimeoutExpired:
-                self.kill(worker)
+        for process in self.processes:
+            if process.poll() is None:
+                self.kill(process)
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """The product's Celery application with tasks that misbehave, for `celery -A tests.workers.probe worker`.
 
 Everything but the time limits and the visibility timeout is the product's own configuration; those are shortened so
-that a test does not wait an hour for Redis to give up on a dead worker.
+that a test does not wait an hour for Redis to give up on a dead worker. The limits stay above the five seconds in which a
+worker notices the death of a process at the latest.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ app.conf.broker_transport_options = {
 }
 app.conf.task_routes = {**app.conf.task_routes, "probe.*": {"queue": "settle"}}
 
-QUICK: dict[str, Any] = {"default_retry_delay": 0}
+QUICK: dict[str, Any] = {"default_retry_delay": 0, "max_retries": 2}
 
 
 @task(name="probe.kill_own_process", **QUICK)
@@ -48,7 +49,7 @@ def overrun(name: str) -> None:
 
 
 @task(name="probe.fail", **QUICK)
-def fail(name: str, times: int, retry_helps: bool) -> None:
+def fail(name: str, times: int, kind: str) -> None:
     if redis().incr(f"{name}:runs") <= times:
-        raise Unavailable("the venue does not answer") if retry_helps else Refused("it is not allowed")
+        raise Unavailable("the venue does not answer") if kind == "passing" else Refused("it is not allowed")
     redis().incr(f"{name}:done")

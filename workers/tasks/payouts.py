@@ -9,10 +9,10 @@ from workers.process import database
 
 
 @task(name="settlement.plan_payouts")
-def plan_payouts() -> None:
+def plan_payouts() -> int:
     """Instructs what has become payable, for instance because its hold has ended.
 
     Race: two plans at once, or a plan and a settlement. What is instructed leaves the payable balance in the same
     transaction, under the lock of its chain, so the second finds nothing left to pay.
     """
-    pay.plan_payouts(database(), now=clock.now())
+    return len(pay.plan_payouts(database(), now=clock.now()))

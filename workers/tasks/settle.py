@@ -11,20 +11,20 @@ from workers.process import database
 
 
 @task(name="settlement.settle_window")
-def settle_window(window_start: str) -> None:
+def settle_window(window_start: str) -> settle.OpenedRun | None:
     """Opens a run of the window; the relay then queues one task for each of its shards.
 
     Race: the sweep, the schedule and a person may ask for one window at once. A window has at most one open run (a
     unique index), and a run that would change nothing is never opened, so all but the first find nothing to do.
     """
-    settle.open_run(database(), datetime.fromisoformat(window_start), now=clock.now())
+    return settle.open_run(database(), datetime.fromisoformat(window_start), now=clock.now())
 
 
 @task(name="settlement.settle_shard")
-def settle_shard(run_id: int, root: str) -> None:
+def settle_shard(run_id: int, root: str) -> bool:
     """Settles one root broker's part of a run.
 
     Race: delivered twice, both try for the root's advisory lock, and the second finds the shard settled. Killed at any
     point, its one transaction never happened. The shard that finishes last closes the run.
     """
-    settle.settle_shard(database(), run_id, root, now=clock.now())
+    return settle.settle_shard(database(), run_id, root, now=clock.now())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from celery import Task
 
 from settlement.pipeline import sweep
 from workers import clock
@@ -10,20 +10,18 @@ from workers.app import task
 from workers.handover import hand_over, room
 from workers.process import database
 
-if TYPE_CHECKING:
-    from celery import Task
-
 RETRY_SECONDS = 60
 RETRIES_UNTIL_DEADLINE = 60
 
 
 @task(name="settlement.sweep", time_limit=5 * 60, soft_time_limit=4 * 60)
-def sweep_windows() -> None:
+def sweep_windows() -> sweep.Swept | None:
     """Reminds of everything that is due and missing.
 
     Race: two sweeps remind of the same things, which is harmless: a task whose row no longer waits does nothing.
     """
-    sweep.sweep(database(), now=clock.now(), hand_over=hand_over, room=room())
+    swept = sweep.sweep(database(), now=clock.now(), hand_over=hand_over, room=room())
+    return swept if swept.anything else None
 
 
 @task(name="settlement.settle_last_window", bind=True, max_retries=RETRIES_UNTIL_DEADLINE)

@@ -1,7 +1,7 @@
 """Canonical columns as CSV.
 
 The lines of a block go to Arrow's parser as they are. What that parser would get wrong is taken out before: a line with
-an open quotation mark (it would swallow the lines after it), one with a carriage return inside, one that is not UTF-8.
+an open quotation mark (it would swallow the lines after it), one with a carriage return inside, one that is not UTF-8; blank lines are no rows.
 What is still wrong then is found by halving the block. So one row stands on one line, and every number is exact.
 """
 
@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 
 from schemas.frames import FILL_TEXT, REQUIRED_FILL_COLUMNS
@@ -63,7 +64,9 @@ def _column_names(header: bytes, *, file: str) -> list[str]:
     try:
         text = header.removeprefix(BYTE_ORDER_MARK).decode()
     except UnicodeDecodeError as error:
-        raise InputRefused(f"is not UTF-8 text (byte {error.start} of line 1)", where=file, mend=MEND_ENCODING) from None
+        raise InputRefused(
+            f"is not UTF-8 text (byte {error.start} of line 1)", where=file, mend=MEND_ENCODING
+        ) from None
     if not text.strip():
         raise InputRefused("has an empty first line", where=file, mend="begin with a header of column names")
     names = [name.strip() for name in next(standard_csv.reader([text]))]
@@ -81,7 +84,15 @@ def _read_run(run: Lines, names: list[str]) -> Block:
     tables: list[pa.Table] = []
     kept: list[npt.NDArray[np.int64]] = []
     _parse(data, numbers, names, tables, kept, bad)
-    return _block(names, tables, kept, bad)
+    block = _block(names, tables, kept, bad)
+    return _without_blank_rows(block, run) if block.table["venue"].null_count else block
+
+
+def _without_blank_rows(block: Block, run: Lines) -> Block:
+    """`block` without the rows of lines that hold nothing, or nothing but commas: they are no rows."""
+    blank = [run.first + at for at, line in enumerate(_split(run.data)) if not line.strip(b",\r")]
+    kept = pc.invert(pc.is_in(block.row_numbers, value_set=pa.array(blank, pa.int64())))
+    return Block(table=block.table.filter(kept), row_numbers=block.row_numbers.filter(kept), bad=block.bad)
 
 
 def _screen(run: Lines) -> tuple[bytes, npt.NDArray[np.int64], list[_BadRow]]:
@@ -90,10 +101,12 @@ def _screen(run: Lines) -> tuple[bytes, npt.NDArray[np.int64], list[_BadRow]]:
     numbers = np.arange(run.first, run.first + run.count, dtype=np.int64)
     reasons: dict[int, str] = {}
     if b'"' in data:
-        reasons |= dict.fromkeys(_open_quotes(data), "a quotation mark is not closed on its line: close it, or double it")
+        reasons |= dict.fromkeys(
+            _open_quotes(data), "a quotation mark is not closed on its line: close it, or double it"
+        )
     if not data.isascii():
         reasons |= dict.fromkeys(_not_utf8(data), f"the line is not UTF-8 text: {MEND_ENCODING}")
-    if data.count(b"\r") != data.count(b"\r\n"):
+    if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         inside = [at for at, line in enumerate(_split(data)) if b"\r" in line.removesuffix(b"\r")]
         reasons |= dict.fromkeys(inside, "the line has a carriage return inside: remove it")
     if not reasons:
@@ -154,7 +167,7 @@ def _parse(
         at = np.array([row.number - 1 for row in invalid], dtype=np.int64)
         tables.append(table)
         kept.append(np.delete(numbers, at))
-        bad += [(int(numbers[row.number - 1]), _columns_reason(row), row.text) for row in invalid if row.text]
+        bad += [(int(numbers[row.number - 1]), _columns_reason(row), row.text) for row in invalid]
     elif len(numbers) == 1:
         bad.append((int(numbers[0]), "the line is not CSV: check its quotation marks", data.decode(errors="replace")))
     else:
@@ -164,7 +177,9 @@ def _parse(
 
 
 def _columns_reason(row: csv.InvalidRow) -> str:
-    mend = "the row may be cut off" if row.actual_columns < row.expected_columns else "put quotation marks around commas"
+    mend = (
+        "the row may be cut off" if row.actual_columns < row.expected_columns else "put quotation marks around commas"
+    )
     return f"the row has {row.actual_columns} columns where the header has {row.expected_columns}: {mend}"
 
 
@@ -194,9 +209,7 @@ def _arrow_table(data: bytes, names: list[str], invalid: list[csv.InvalidRow]) -
     )
 
 
-def _block(
-    names: list[str], tables: list[pa.Table], kept: list[npt.NDArray[np.int64]], bad: list[_BadRow]
-) -> Block:
+def _block(names: list[str], tables: list[pa.Table], kept: list[npt.NDArray[np.int64]], bad: list[_BadRow]) -> Block:
     schema = pa.schema([(name, pa.string()) for name in names if name in FILL_TEXT.names])
     table = pa.concat_tables(tables) if tables else schema.empty_table()
     numbers = np.concatenate(kept) if kept else np.empty(0, dtype=np.int64)

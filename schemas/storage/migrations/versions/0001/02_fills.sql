@@ -6,6 +6,9 @@ CREATE TABLE fill (
     venue text COLLATE "C" NOT NULL,
     account text COLLATE "C" NOT NULL,
     bill_id text COLLATE "C" NOT NULL,
+    -- What a shard is chosen by comes first: skipping the other shards' rows costs less.
+    executed_at timestamptz NOT NULL,
+    tag text COLLATE "C",
     trade_id text,
     order_id text,
     instrument text COLLATE "C" NOT NULL,
@@ -16,8 +19,6 @@ CREATE TABLE fill (
     size numeric NOT NULL,
     fee numeric NOT NULL,
     fee_currency text COLLATE "C" NOT NULL,
-    tag text COLLATE "C",
-    executed_at timestamptz NOT NULL,
     client_order_id text,
     fee_rate numeric,
     fee_rebate numeric,

@@ -156,7 +156,9 @@ BEGIN
         partition_name := parent || '_' || to_char(day, 'YYYYMMDD');
         CONTINUE WHEN to_regclass(partition_name) IS NOT NULL;
         PERFORM pg_advisory_xact_lock(hashtextextended('ensure_partitions:' || parent, 0));
-        CONTINUE WHEN to_regclass(partition_name) IS NOT NULL;
+        -- Not to_regclass: it answers from a cache that waiting for the lock did not refresh.
+        CONTINUE WHEN EXISTS (SELECT FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
+                              WHERE inhparent = parent::regclass AND c.relname = partition_name);
         EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', partition_name, parent);
         IF parent = 'fill' THEN
             EXECUTE format('ALTER TABLE %I ADD PRIMARY KEY (venue, account, bill_id)', partition_name);

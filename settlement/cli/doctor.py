@@ -1,0 +1,137 @@
+"""`settlement doctor`: what is configured, reachable, late, stuck or inconsistent, and the next step for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from settlement.cli.app import app
+from settlement.errors import Refused, SettlementError, Unavailable
+
+if TYPE_CHECKING:
+    from settlement.config import Settings
+    from settlement.pipeline.doctor import Check
+
+PING_SECONDS = 1.5
+STYLES = {"ok": "green", "attention": "yellow", "broken": "red"}
+
+
+@app.command()
+def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Says what is configured, reachable, late, stuck or inconsistent, and the next step for each; 1 if anything is broken."""
+    from settlement import runtime
+    from settlement.pipeline.doctor import Condition
+
+    checks = _configuration(runtime.settings())
+    checks += _guarded("database", _database)
+    checks += _guarded("Redis", _redis)
+    if checks[-1].condition is Condition.OK:
+        checks += _guarded("workers", _workers)
+    is_broken = any(check.condition is Condition.BROKEN for check in checks)
+    if as_json:
+        typer.echo(json.dumps({"broken": is_broken, "checks": [asdict(check) for check in checks]}))
+    else:
+        _print(checks)
+    if is_broken:
+        raise typer.Exit(1)
+
+
+def _configuration(configured: Settings) -> list[Check]:
+    from settlement.config import unknown_variables
+    from settlement.pipeline.doctor import attention, ok
+
+    checks = [ok("home", str(configured.home))]
+    unknown = unknown_variables()
+    if unknown:
+        checks.append(
+            attention(
+                "environment", f"unknown: {', '.join(unknown)}", "correct the names, or unset them; see the README"
+            )
+        )
+    return checks
+
+
+def _guarded(name: str, look: Callable[[], list[Check]]) -> list[Check]:
+    """The checks, or the one that says why they could not be made."""
+    from settlement.pipeline.doctor import broken
+
+    try:
+        return look()
+    except Refused as refusal:
+        where = f" ({refusal.where})" if refusal.where else ""
+        return [broken(name, refusal.what + where, refusal.mend)]
+    except Unavailable as error:
+        return [broken(name, str(error), "start it, or correct SETTLEMENT_DATABASE_URL and SETTLEMENT_REDIS_URL")]
+    except SettlementError as error:
+        return [broken(name, str(error), "")]
+
+
+def _database() -> list[Check]:
+    from settlement import runtime
+    from settlement.pipeline.doctor import examine, ok
+
+    with runtime.open_database(pool_size=1) as database:
+        facts = runtime.database_facts(database)
+        return [
+            ok("database", f"PostgreSQL {facts.server_version}, {database.describe()}"),
+            ok("schema", f"version {facts.schema_version}, the one this program needs"),
+            *examine(database, now=datetime.now(UTC)),
+        ]
+
+
+def _redis() -> list[Check]:
+    from settlement import runtime
+    from settlement.pipeline.doctor import attention, ok
+
+    with runtime.open_redis() as client:
+        facts = runtime.redis_facts(client)
+    found = f"Redis {facts.server_version}, {facts.described}"
+    if facts.eviction_policy not in {"noeviction", ""}:
+        return [
+            attention(
+                "Redis",
+                f"{found}, evicts by {facts.eviction_policy}: queued work may vanish until the sweep finds it",
+                "CONFIG SET maxmemory-policy noeviction",
+            )
+        ]
+    return [ok("Redis", found)]
+
+
+def _workers() -> list[Check]:
+    from settlement.pipeline.doctor import attention, ok
+    from workers.app import app as celery
+    from workers.app import refuse_unsafe
+    from workers.queues import QUEUES
+
+    celery.loader.import_default_modules()
+    refuse_unsafe(celery)
+    checks = [ok("time limits", "Redis keeps a message for longer than its task may run")]
+    answers = celery.control.inspect(timeout=PING_SECONDS).active_queues() or {}
+    served = {queue["name"] for queues in answers.values() for queue in queues}
+    unserved = [name for name in QUEUES if name not in served]
+    if unserved:
+        checks.append(attention("workers", f"nobody works for {', '.join(unserved)}", "settlement up"))
+    else:
+        checks.append(ok("workers", f"{len(answers)} answer, every queue is served"))
+    return checks
+
+
+def _print(checks: list[Check]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in checks:
+        style = STYLES[check.condition]
+        table.add_row(f"[{style}]{check.condition}[/]", check.name, check.found)
+        if check.next_step:
+            table.add_row("", "", f"[bold]next: {check.next_step}[/]")
+    Console().print(table)

@@ -1,0 +1,150 @@
+"""The doctor: what is late, stuck, waiting, missing or inconsistent, and the next step for each.
+
+A check is `ok`, needs `attention` (somebody should do something, the system goes on) or is `broken`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from settlement.pipeline.gate import DEADLINE
+from settlement.store import health
+from settlement.store.database import Connection, Database
+
+# A window is settled within minutes of its deadline, a run within the hard time limit of a task, an event within seconds.
+WINDOW_GRACE = timedelta(minutes=15)
+RUN_GRACE = timedelta(hours=1)
+EVENT_GRACE = timedelta(minutes=2)
+SOURCE_GRACE = timedelta(hours=2)
+
+NEXT_STEP_FOR_PENDING = {
+    "TERMS_MISSING": "settlement terms load FILE",
+    "VIP_UNKNOWN": "settlement registry load DIR, with these accounts in vip_levels.csv",
+    "TIER_UNKNOWN": "settlement terms load FILE, or an override in tiers.csv",
+    "INSTRUMENT_UNKNOWN": "settlement instruments load FILE",
+    "PRICE_MISSING": "settlement prices load FILE",
+}
+
+
+class Condition(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    ATTENTION = "attention"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at: what was found, and what to do about it (empty: nothing)."""
+
+    name: str
+    condition: Condition
+    found: str
+    next_step: str = ""
+
+
+def ok(name: str, found: str) -> Check:
+    """A check that found nothing to do."""
+    return Check(name=name, condition=Condition.OK, found=found)
+
+
+def attention(name: str, found: str, next_step: str) -> Check:
+    """A check that somebody should act on."""
+    return Check(name=name, condition=Condition.ATTENTION, found=found, next_step=next_step)
+
+
+def broken(name: str, found: str, next_step: str) -> Check:
+    """A check that found something that must not be."""
+    return Check(name=name, condition=Condition.BROKEN, found=found, next_step=next_step)
+
+
+def examine(database: Database, *, now: datetime) -> list[Check]:
+    """Every check of what is stored, in one transaction; it changes nothing."""
+    checks: list[Check] = []
+    with database.transaction() as connection:
+        for look in (_windows, _runs, _outbox, _sources, _quarantine, _pending, _ledger):
+            checks += look(connection, now)
+    return checks
+
+
+def _windows(connection: Connection, now: datetime) -> list[Check]:
+    late = health.late_windows(connection, started_before=now - DEADLINE - WINDOW_GRACE)
+    if late.oldest is None:
+        return [ok("windows", "none is late")]
+    found = f"{late.number} past the deadline and not settled, the oldest from {late.oldest:%Y-%m-%dT%H:%MZ}"
+    return [attention("windows", found, "settlement up, or settlement settle --from T --to T")]
+
+
+def _runs(connection: Connection, now: datetime) -> list[Check]:
+    stuck = health.stuck_runs(connection, opened_before=now - RUN_GRACE)
+    if stuck.oldest is None:
+        return [ok("runs", "none is stuck")]
+    found = f"{stuck.number} open for more than {RUN_GRACE}, the oldest since {stuck.oldest:%Y-%m-%dT%H:%MZ}"
+    return [
+        attention("runs", found, "settlement up takes them up again; if it does not, read the log of the queue settle")
+    ]
+
+
+def _outbox(connection: Connection, now: datetime) -> list[Check]:
+    waiting = health.waiting_events(connection)
+    found = f"{waiting.number} events wait"
+    if waiting.oldest is None or waiting.oldest > now - EVENT_GRACE:
+        return [ok("outbox", found)]
+    return [
+        attention(
+            "outbox", f"{found}, the oldest since {waiting.oldest:%Y-%m-%dT%H:%MZ}", "settlement up runs the relay"
+        )
+    ]
+
+
+def _sources(connection: Connection, now: datetime) -> list[Check]:
+    lagging = health.lagging_sources(connection, complete_before=now - SOURCE_GRACE)
+    if not lagging:
+        return [ok("sources", "none lags")]
+    names = ", ".join(f"{name} ({mark:%Y-%m-%dT%H:%MZ})" if mark else f"{name} (never)" for name, mark in lagging[:5])
+    return [
+        attention(
+            "sources", f"{len(lagging)} complete up to long ago only: {names}", "settlement ingest what they have"
+        )
+    ]
+
+
+def _quarantine(connection: Connection, _now: datetime) -> list[Check]:
+    checks = [
+        attention(
+            f"quarantine, {kind.kind}",
+            f"{kind.rows} rows, the last from {kind.last_file}: {kind.last_reason}",
+            "correct the rows and ingest them again",
+        )
+        for kind in health.quarantined(connection)
+    ]
+    return checks or [ok("quarantine", "empty")]
+
+
+def _pending(connection: Connection, _now: datetime) -> list[Check]:
+    checks = [
+        attention(
+            f"pending, {pending.reason}",
+            f"{pending.lines} lines miss {'; '.join(pending.missing) or 'a fact'}",
+            NEXT_STEP_FOR_PENDING.get(pending.reason, ""),
+        )
+        for pending in health.pending(connection)
+    ]
+    return checks or [ok("pending lines", "none")]
+
+
+def _ledger(connection: Connection, _now: datetime) -> list[Check]:
+    advice = "stop paying out, run settlement ledger verify, and compare with the last backup"
+    checks: list[Check] = []
+    difference = health.balance_difference(connection)
+    if difference is not None:
+        checks.append(
+            broken("ledger", f"the balances do not sum to zero: debits less credits are {difference} USDT", advice)
+        )
+    chains = health.broken_chains(connection)
+    if chains:
+        checks.append(broken("ledger", f"the last entry is not the head of the chain: {', '.join(chains[:5])}", advice))
+    return checks or [ok("ledger", "balances sum to zero, every chain ends at its head")]

@@ -1,0 +1,1 @@
+"""Documents of program terms that ship with the product."""

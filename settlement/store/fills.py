@@ -1,0 +1,172 @@
+"""Fills into PostgreSQL: each key once, whatever day it names.
+
+A partition's primary key covers one day only. So an ingest holds the row lock of every account it writes to (one writer
+per account), and compares the range of bill ids of each (account, day) with those of the account's other days
+(`fill_reach`): where no ranges overlap, no key can stand on two days, and within a day the primary key decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+from sqlalchemy import Connection, text
+
+from settlement.store.copying import copy_in, raw_cursor
+from settlement.store.fill_batch import FillBatch
+
+INGEST_LOCK = 7_031_208_801
+COPY_WRITE_BYTES = 1024 * 1024
+
+Account = tuple[str, str]
+"""(venue, account)."""
+
+KEEP_REACH = """
+    ON CONFLICT (venue, account, day) DO UPDATE
+    SET bill_id_min = least(kept.bill_id_min, excluded.bill_id_min),
+        bill_id_max = greatest(kept.bill_id_max, excluded.bill_id_max)
+    WHERE excluded.bill_id_min < kept.bill_id_min OR excluded.bill_id_max > kept.bill_id_max
+"""
+_REACH_ROWS = """
+    unnest(CAST(:venue AS text[]), CAST(:account AS text[]), CAST(:day AS date[]), CAST(:first AS text[]),
+           CAST(:last AS text[])) AS g (venue, account, day, first, last)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuarantinedRow:
+    """One row put aside: its file, its number there, why, and its text."""
+
+    quarantine_id: int
+    kind: str
+    file: str
+    row_number: int | None
+    reason: str
+    raw: str | None
+    quarantined_at: datetime
+
+
+def is_deadlock(error: BaseException) -> bool:
+    """Whether PostgreSQL gave this transaction up because it and another waited for each other."""
+    return getattr(getattr(error, "orig", error), "sqlstate", None) == psycopg.errors.DeadlockDetected.sqlstate
+
+
+def begin_ingest(connection: Connection, *, alone: bool) -> None:
+    """Waits until this ingest may run: beside others, or, `alone`, when no other is running."""
+    function = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+    connection.execute(text(f"SELECT {function}(:key)"), {"key": INGEST_LOCK})
+
+
+def open_load(connection: Connection, *, source: str, loaded_by: str) -> int:
+    """Records that a load of fills began; returns its id."""
+    query = text("INSERT INTO load (kind, source, loaded_by) VALUES ('fills', :source, :loaded_by) RETURNING load_id")
+    return int(connection.execute(query, {"source": source, "loaded_by": loaded_by}).scalar_one())
+
+
+def ensure_days(connection: Connection, days: Iterable[date]) -> None:
+    """Makes the partitions of these days; days between them that no fill has get none."""
+    for first, last in _stretches(sorted(days)):
+        query = text("SELECT ensure_partitions('fill', CAST(:first AS date), CAST(:last AS date))")
+        connection.execute(query, {"first": first, "last": last})
+
+
+def _stretches(days: Sequence[date]) -> list[tuple[date, date]]:
+    stretches: list[tuple[date, date]] = []
+    for day in days:
+        if stretches and day - stretches[-1][1] <= timedelta(days=1):
+            stretches[-1] = (stretches[-1][0], day)
+        else:
+            stretches.append((day, day))
+    return stretches
+
+
+def lock_accounts(connection: Connection, accounts: Iterable[Account]) -> None:
+    """Makes this transaction the only one that adds fills of these accounts, until it ends."""
+    ordered = sorted(accounts)
+    parameters = {"venues": [venue for venue, _ in ordered], "accounts": [account for _, account in ordered]}
+    wanted = "unnest(CAST(:venues AS text[]), CAST(:accounts AS text[])) AS w (venue, account)"
+    insert = f"INSERT INTO fill_account (venue, account) SELECT * FROM {wanted} ON CONFLICT DO NOTHING"  # noqa: S608 - constant
+    lock = f"""
+        SELECT FROM fill_account JOIN {wanted} USING (venue, account)
+        ORDER BY venue COLLATE "C", account COLLATE "C" FOR NO KEY UPDATE OF fill_account
+    """  # noqa: S608 - constant
+    connection.execute(text(insert), parameters)
+    connection.execute(text(lock), parameters)
+
+
+def overlapping_days(connection: Connection, reach: pa.Table) -> list[date]:
+    """The stored days on which an account has bill ids within the range of another of its days in `reach`."""
+    query = f"""
+        SELECT DISTINCT r.day FROM {_REACH_ROWS} JOIN fill_reach r ON r.venue = g.venue AND r.account = g.account
+        WHERE r.day <> g.day AND r.bill_id_min <= g.last AND r.bill_id_max >= g.first ORDER BY r.day
+    """  # noqa: S608 - constant
+    return list(connection.execute(text(query), _reach_parameters(reach)).scalars())
+
+
+def extend_reach(connection: Connection, reach: pa.Table) -> None:
+    """Takes the ranges of `reach` into those of the accounts' days."""
+    query = f"""
+        INSERT INTO fill_reach AS kept (venue, account, day, bill_id_min, bill_id_max)
+        SELECT venue, account, day, first, last FROM {_REACH_ROWS} {KEEP_REACH}
+    """  # noqa: S608 - constant
+    connection.execute(text(query), _reach_parameters(reach))
+
+
+def _reach_parameters(reach: pa.Table) -> dict[str, Any]:
+    return {name: reach[name].to_pylist() for name in ("venue", "account", "day", "first", "last")}
+
+
+def copy_fills(connection: Connection, batch: FillBatch) -> bool:
+    """Stores the whole batch by COPY, or nothing of it: False if one of its keys is already there, or twice in it."""
+    savepoint = connection.begin_nested()
+    try:
+        copy_text(connection, "fill", batch.columns, batch.copy_text)
+    except psycopg.errors.UniqueViolation:
+        savepoint.rollback()
+        return False
+    savepoint.commit()
+    return True
+
+
+def copy_text(connection: Connection, table: str, columns: Sequence[str], data: memoryview) -> None:
+    """Appends rows in COPY's text format, null as nothing."""
+    command = f"COPY {table} ({', '.join(columns)}) FROM STDIN WITH (FORMAT text, NULL '')"
+    with raw_cursor(connection) as cursor, cursor.copy(command) as stream:
+        for start in range(0, len(data), COPY_WRITE_BYTES):
+            stream.write(data[start : start + COPY_WRITE_BYTES])
+
+
+def touch_windows(connection: Connection, hours: Iterable[datetime]) -> None:
+    """Makes the windows of these hours known; one that is no longer open is to be looked at again.
+
+    Rows are locked in order, also those that stay as they are, so that a run that is being opened sees these fills
+    or is seen here.
+    """
+    query = text(
+        "INSERT INTO settlement_window AS w (window_start)"
+        " SELECT hour FROM unnest(CAST(:hours AS timestamptz[])) hour ORDER BY hour"
+        " ON CONFLICT (window_start) DO UPDATE SET recheck = true WHERE w.status <> 'open'"
+    )
+    connection.execute(query, {"hours": sorted(hours)})
+
+
+def quarantine_rows(connection: Connection, bad: pa.Table, *, load_id: int, file: str) -> None:
+    """Puts bad rows aside: `bad` has the columns row_number, reason and raw."""
+    rows = bad.num_rows
+    constants = {"load_id": load_id, "kind": "bad_row", "file": file}
+    for name, value in constants.items():
+        bad = bad.append_column(name, pa.repeat(pa.scalar(value), rows))
+    copy_in(connection, "quarantine", [bad], columns=bad.column_names)
+
+
+def list_quarantine(connection: Connection, *, limit: int) -> list[QuarantinedRow]:
+    """The rows that were put aside last, newest load first, in the order of the file."""
+    query = text(
+        "SELECT quarantine_id, kind, file, row_number, reason, raw, quarantined_at FROM quarantine"
+        " ORDER BY load_id DESC, row_number, quarantine_id LIMIT :limit"
+    )
+    return [QuarantinedRow(**row) for row in connection.execute(query, {"limit": limit}).mappings()]
