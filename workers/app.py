@@ -114,7 +114,7 @@ def task(*, name: str, **options: Any) -> Callable[[Callable[P, R]], Callable[P,
     """Registers a function as the task `name`; no task goes without a name, so that moving a function breaks no message."""
 
     def register(function: Callable[P, R]) -> Callable[P, R]:
-        registered: Callable[P, R] = app.task(name=name, **options)(function)
+        registered: Callable[P, R] = app.task(name=name, shared=False, **options)(function)
         return registered
 
     return register

@@ -1,6 +1,6 @@
 """What one worker process holds: a database and a Redis connection, opened by the first task that needs them.
 
-Opened after the fork, never before: a socket shared by two processes mixes up their conversations.
+Tasks run after the fork, so nothing is opened before it: two processes that share a socket mix up their conversations.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import cache
 from typing import Any
 
-from celery.signals import worker_process_init, worker_process_shutdown
+from celery.signals import worker_process_shutdown
 from redis import Redis
 
 from settlement import runtime
@@ -32,12 +32,6 @@ def redis() -> Redis:
     return _resources.enter_context(runtime.open_redis())
 
 
-def _forget_the_parents(**_: Any) -> None:
-    _resources.pop_all()  # not closed: the connections belong to the parent
-    database.cache_clear()
-    redis.cache_clear()
-
-
 def close(**_: Any) -> None:
     """Closes what this process has opened."""
     _resources.close()
@@ -45,5 +39,4 @@ def close(**_: Any) -> None:
     redis.cache_clear()
 
 
-worker_process_init.connect(_forget_the_parents)
 worker_process_shutdown.connect(close)

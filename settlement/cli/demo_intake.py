@@ -56,12 +56,12 @@ def _told(kind: str, report: LoadReport, target: Console) -> bool:
 def _ingest(database: Database, path: Path, source: str, target: Console) -> bool:
     from settlement.pipeline.ingest import ingest
     from settlement.pipeline.load_report import current_user
-    from settlement.venues.files import read_fills
+    from settlement.venues.reading import FillFile
 
     with target.status(f"taking in {path.name}"):
         report = ingest(
             database,
-            read_fills(path),
+            FillFile(path),
             source=source,
             file=path.name,
             loaded_by=current_user(),

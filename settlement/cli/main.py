@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 
-from settlement.cli import (
-    demo,  # noqa: F401
-    doctor,  # noqa: F401
-    explain,  # noqa: F401
-    export,  # noqa: F401
-    init,  # noqa: F401
-    ledger,  # noqa: F401
-    loads,  # noqa: F401
-    payouts,  # noqa: F401
-    sample,  # noqa: F401
-    summary,  # noqa: F401
-    up,  # noqa: F401
+from settlement.cli import (  # noqa: F401 - importing a command registers it
+    bench,
+    demo,
+    doctor,
+    explain,
+    export,
+    ingest,
+    init,
+    ledger,
+    loads,
+    payouts,
+    sample,
+    settle,
+    summary,
+    up,
 )
 from settlement.cli.app import app
 from settlement.errors import SettlementError

@@ -71,9 +71,11 @@ def celery(*arguments: str) -> list[str]:
 
 def keep_servers(say: Say) -> None:
     """Starts the embedded servers again if somebody has ended their keeper; the workers find them by themselves."""
-    from settlement import runtime
+    from settlement import embedded, runtime
 
     try:
+        for server in embedded.lost(runtime.settings().home):
+            say("up", f"the embedded {server} had stopped and is started again")
         runtime.database_url()
         runtime.redis_url()
     except SettlementError as error:

@@ -9,6 +9,6 @@ lock, stops the server cleanly and ends. The server dies with its keeper, and th
 
 from __future__ import annotations
 
-from settlement.embedded.joining import join_postgres, join_redis, leave
+from settlement.embedded.joining import join_postgres, join_redis, leave, lost
 
-__all__ = ["join_postgres", "join_redis", "leave"]
+__all__ = ["join_postgres", "join_redis", "leave", "lost"]

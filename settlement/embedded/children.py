@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -34,6 +35,14 @@ class ServerUser:
     uid: int
     gid: int
     passes_directories: bool
+
+
+def installed(package: str) -> Path:
+    """The directory of an installed package, found without importing it: these run code of their own, and may warn."""
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise RuntimeError(f"the package {package} is not installed")
+    return Path(found.origin).parent
 
 
 def unprivileged_user(paths: Iterable[Path]) -> ServerUser | None:

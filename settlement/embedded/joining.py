@@ -6,10 +6,11 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from settlement.embedded.layout import Place
+from settlement.embedded.layout import Place, ServerName
 from settlement.embedded.locks import FileLock, is_held, is_shared
 from settlement.errors import Refused, Unavailable
 
@@ -51,6 +52,11 @@ def leave(home: Path, *, timeout_seconds: float = 60) -> None:
         if time.monotonic() > deadline:
             raise Unavailable(f"the embedded servers in {home} did not stop within {timeout_seconds:.0f} s")
         time.sleep(POLL_SECONDS)
+
+
+def lost(home: Path) -> list[ServerName]:
+    """The servers of the home that this process joined and that have stopped since: joining again starts them."""
+    return [place.server for place in _joined if place.home == home and not is_held(place.keeper_lock)]
 
 
 def _join(place: Place) -> str:
@@ -97,9 +103,9 @@ def _url_of_running(place: Place) -> str:
                 _raise_failure(place, final=launches == LAUNCHES_MAX)
             _launch_keeper(place)
             launches += 1
-        elif place.ready.exists():
-            return str(json.loads(place.ready.read_text())["url"])
         else:
+            with suppress(FileNotFoundError):
+                return str(json.loads(place.ready.read_text())["url"])
             time.sleep(POLL_SECONDS)
     raise Unavailable(f"the embedded {place.server} did not start in {START_SECONDS_MAX} s; see {place.log}")
 

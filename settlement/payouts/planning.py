@@ -65,7 +65,8 @@ def plan_payouts(mature: Mapping[str, Decimal], *, terms: PayoutTerms) -> list[P
 def floor_to_quantum(amount: Decimal, quantum: Decimal) -> Decimal:
     """The greatest multiple of `quantum` that is not above `amount`, exactly."""
     with localcontext(prec=EXACT_DIGITS):
-        return (amount / quantum).to_integral_value(rounding=ROUND_FLOOR) * quantum
+        multiple = (amount / quantum).to_integral_value(rounding=ROUND_FLOOR)
+        return (multiple * quantum).quantize(quantum)
 
 
 def _plan(payee: str, mature: Decimal, terms: PayoutTerms) -> PlannedPayout | None:

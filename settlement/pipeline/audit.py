@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import Connection
-
 from settlement.ledger.verification import Check, Report
 from settlement.pipeline.seal import Seal
-from settlement.store.database import Database
+from settlement.store.database import Connection, Database
 from settlement.store.verification import (
     LEDGER_CHECKS,
     ledger_checks,

@@ -5,13 +5,17 @@
 
 One file is one transaction: its fills, what was put aside, the windows they touch and the events appear together or not at
 all. Only partitions are made before, in short transactions of their own. Taking the same file in again changes nothing.
+
+The first try is hopeful: it runs beside other ingests and looks at the end, once, whether a key stands on two days. If one
+does, or if PostgreSQL ends a deadlock with another ingest (two files that name the same accounts in another order), all
+is undone and done again: carefully (each batch looks for its keys on other days before it is stored), or alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -19,15 +23,16 @@ import pyarrow as pa
 from settlement.pipeline.ahead import ahead
 from settlement.pipeline.fill_blocks import Block
 from settlement.pipeline.validate_fills import validate
-from settlement.store import fills
+from settlement.store import fill_reach, fills
 from settlement.store.database import Database
 from settlement.store.fill_batch import FillBatch, make_batch
 from settlement.store.fill_conflicts import store_new_fills
 from settlement.store.outbox import emit
 
-BATCH_ROWS = 100_000
+BATCH_ROWS = 50_000
 REASONS_KEPT = 5
 LOCKED_ACCOUNTS_KEPT = 200_000
+REACH_ROWS_KEPT = 250_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,17 +55,31 @@ def ingest(
 ) -> IngestReport:
     """Stores the fills of `blocks`, which `file` was read into, and says what became of them.
 
-    `blocks` is iterated a second time if PostgreSQL ends this transaction because of a deadlock with another ingest
-    (two files that name the same accounts in another order); then no other runs beside it. What iterating raises undoes
-    the whole file.
+    `blocks` may be iterated up to three times (see above), so an iterator, which can be only once, raises TypeError.
+    What iterating raises undoes the whole file. `now` is the clock that no fill may be ahead of.
     """
-    load = _Load(database, source=source, file=file, loaded_by=loaded_by, now=now)
-    try:
-        return load.run(blocks, alone=False)
-    except Exception as error:
-        if not fills.is_deadlock(error) or iter(blocks) is blocks:
-            raise
-    return load.run(blocks, alone=True)
+    if iter(blocks) is blocks:
+        raise TypeError("blocks must be iterable more than once: give what makes the iterator")
+    how = _Manner()
+    while True:
+        try:
+            return _Load(database, source=source, file=file, loaded_by=loaded_by, now=now, how=how).run(blocks)
+        except _KeyOnTwoDaysError:
+            how = replace(how, careful=True)
+        except Exception as error:
+            if how.alone or not fills.is_deadlock(error):
+                raise
+            how = replace(how, alone=True)
+
+
+class _KeyOnTwoDaysError(Exception):
+    """The hopeful try found, at its end, a key that stands on two days."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Manner:
+    alone: bool = False
+    careful: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,94 +91,105 @@ class _Batch:
     rows_read: int
 
 
-@dataclass
-class _Progress:
-    """What has been done so far in this transaction."""
-
-    read: int = 0
-    stored: int = 0
-    duplicate: int = 0
-    conflict: int = 0
-    quarantined: int = 0
-    first_reasons: list[str] = field(default_factory=list)
-    days: set[Any] = field(default_factory=set)
-    hours: set[datetime] = field(default_factory=set)
-    locked: set[fills.Account] = field(default_factory=set)
-    known_keys_expected: bool = False
-
-
 class _Load:
-    def __init__(self, database: Database, *, source: str, file: str, loaded_by: str, now: datetime) -> None:
-        self.database, self.source, self.file, self.loaded_by, self.now = database, source, file, loaded_by, now
+    """One try to take a file in: what it was told, and what it has done so far in its transaction."""
 
-    def run(self, blocks: Iterable[Block], *, alone: bool) -> IngestReport:
+    def __init__(
+        self, database: Database, *, source: str, file: str, loaded_by: str, now: datetime, how: _Manner
+    ) -> None:
+        self._database, self._source, self._file, self._loaded_by = database, source, file, loaded_by
+        self._now, self._how = now, how
+        self._done = IngestReport()
+        self._days: set[date] = set()
+        self._hours: set[datetime] = set()
+        self._locked: set[fills.Account] = set()
+        self._reaches: list[pa.Table] = []
+        self._known_keys_expected = False
+
+    def run(self, blocks: Iterable[Block]) -> IngestReport:
         """The whole transaction."""
-        done = _Progress()
-        with self.database.transaction() as connection:
-            fills.begin_ingest(connection, alone=alone)
-            load_id = fills.open_load(connection, source=self.source, loaded_by=self.loaded_by)
-            for batch in ahead(_batches(blocks, load_id=load_id, now=self.now)):
-                done.read += batch.rows_read
+        with self._database.transaction() as connection:
+            fills.begin_ingest(connection, alone=self._how.alone)
+            load_id = fills.open_load(connection, source=self._source, loaded_by=self._loaded_by)
+            for batch in ahead(_batches(blocks, load_id=load_id, now=self._now)):
+                self._count(read=batch.rows_read)
                 if batch.bad.num_rows:
-                    self._put_aside(connection, batch.bad, done, load_id=load_id)
+                    self._put_aside(connection, batch.bad, load_id=load_id)
                 if batch.fills is not None:
-                    self._store(connection, batch.fills, done)
-            if done.hours:
-                fills.touch_windows(connection, done.hours)
-            self._emit(connection, done, load_id=load_id)
-        return IngestReport(
-            read=done.read,
-            stored=done.stored,
-            duplicate=done.duplicate,
-            conflict=done.conflict,
-            quarantined=done.quarantined,
-            first_reasons=tuple(done.first_reasons),
-        )
+                    self._store(connection, batch.fills)
+            self._finish_reach(connection, load_id=load_id)
+            if self._hours:
+                fills.touch_windows(connection, self._hours)
+            self._emit(connection, load_id=load_id)
+        return self._done
 
-    def _put_aside(self, connection: Any, bad: pa.Table, done: _Progress, *, load_id: int) -> None:
-        fills.quarantine_rows(connection, bad, load_id=load_id, file=self.file)
-        done.quarantined += bad.num_rows
-        wanted = REASONS_KEPT - len(done.first_reasons)
-        done.first_reasons += [f"row {row['row_number']}: {row['reason']}" for row in bad.slice(0, wanted).to_pylist()]
+    def _count(self, **more: int) -> None:
+        self._done = replace(self._done, **{name: getattr(self._done, name) + count for name, count in more.items()})
 
-    def _store(self, connection: Any, batch: FillBatch, done: _Progress) -> None:
-        if new_days := set(batch.days) - done.days:
-            with self.database.transaction() as apart:
-                fills.ensure_days(apart, new_days)
-            done.days |= new_days
-        _lock(connection, batch, done)
-        other_days = fills.overlapping_days(connection, batch.reach)
-        certain = not (other_days or done.known_keys_expected or batch.days_overlap)
-        if certain and fills.copy_fills(connection, batch):
-            fills.extend_reach(connection, batch.reach)
-            done.stored += batch.table.num_rows
-            done.hours.update(batch.hours)
+    def _put_aside(self, connection: Any, bad: pa.Table, *, load_id: int) -> None:
+        fills.quarantine_rows(connection, bad, load_id=load_id, file=self._file)
+        self._count(quarantined=bad.num_rows)
+        known = self._done.first_reasons
+        more = [
+            f"row {row['row_number']}: {row['reason']}" for row in bad.slice(0, REASONS_KEPT - len(known)).to_pylist()
+        ]
+        self._done = replace(self._done, first_reasons=(*known, *more))
+
+    def _store(self, connection: Any, batch: FillBatch) -> None:
+        self._make_days(batch)
+        self._lock_accounts(connection, batch)
+        other_days = fill_reach.overlapping_days(connection, batch.reach) if self._how.careful else []
+        unsure = other_days or self._known_keys_expected or (self._how.careful and batch.days_overlap)
+        if not unsure and fills.copy_fills(connection, batch):
+            self._count(stored=batch.table.num_rows)
+            self._hours.update(batch.hours)
+            self._extend_reach(connection, batch.reach)
             return
-        result = store_new_fills(connection, batch, other_days=other_days, file=self.file)
-        done.stored += result.stored
-        done.duplicate += result.duplicate
-        done.conflict += result.conflict
-        done.hours.update(result.hours)
+        result = store_new_fills(connection, batch, other_days=other_days, file=self._file)
+        self._count(stored=result.stored, duplicate=result.duplicate, conflict=result.conflict)
+        self._hours.update(result.hours)
+        self._extend_reach(connection, result.reach)
         # A file that was taken in before is known from end to end: the next batch need not try in vain.
-        done.known_keys_expected = result.stored < batch.table.num_rows
+        self._known_keys_expected = result.stored < batch.table.num_rows
 
-    def _emit(self, connection: Any, done: _Progress, *, load_id: int) -> None:
+    def _make_days(self, batch: FillBatch) -> None:
+        if new_days := set(batch.days) - self._days:
+            with self._database.transaction() as apart:
+                fills.ensure_days(apart, new_days)
+            self._days |= new_days
+
+    def _lock_accounts(self, connection: Any, batch: FillBatch) -> None:
+        named = zip(batch.reach["venue"].to_pylist(), batch.reach["account"].to_pylist(), strict=True)
+        if missing := set(named) - self._locked:
+            fills.lock_accounts(connection, missing)
+            if len(self._locked) > LOCKED_ACCOUNTS_KEPT:
+                self._locked.clear()  # to lock a row again does no harm
+            self._locked |= missing
+
+    def _extend_reach(self, connection: Any, reach: pa.Table) -> None:
+        if self._how.careful:
+            fill_reach.extend_reach(connection, reach)
+            return
+        self._reaches.append(reach)
+        compacted, *others = (each.num_rows for each in self._reaches)
+        if sum(others) > max(compacted, REACH_ROWS_KEPT):
+            self._reaches = [fill_reach.compact(self._reaches)]
+
+    def _finish_reach(self, connection: Any, *, load_id: int) -> None:
+        if self._how.careful or not self._hours:
+            return
+        fill_reach.extend_reach(connection, fill_reach.compact(self._reaches))
+        if fill_reach.key_on_two_days(connection, load_id=load_id, hours=sorted(self._hours)):
+            raise _KeyOnTwoDaysError
+
+    def _emit(self, connection: Any, *, load_id: int) -> None:
+        done, common = self._done, {"load_id": load_id, "source": self._source}
         counts = {name: getattr(done, name) for name in ("read", "stored", "duplicate", "conflict", "quarantined")}
-        common = {"load_id": load_id, "source": self.source}
-        windows = [hour.isoformat() for hour in sorted(done.hours)]
-        emit(connection, "fills.ingested", subject=self.file, data={**common, **counts, "windows": windows})
+        windows = [hour.isoformat() for hour in sorted(self._hours)]
+        emit(connection, "fills.ingested", subject=self._file, data={**common, **counts, "windows": windows})
         if done.quarantined or done.conflict:
             data = {**common, "bad_row": done.quarantined, "conflict": done.conflict}
-            emit(connection, "fill.quarantined", subject=self.file, data=data)
-
-
-def _lock(connection: Any, batch: FillBatch, done: _Progress) -> None:
-    venues, accounts = batch.reach["venue"].to_pylist(), batch.reach["account"].to_pylist()
-    if missing := set(zip(venues, accounts, strict=True)) - done.locked:
-        fills.lock_accounts(connection, missing)
-        if len(done.locked) > LOCKED_ACCOUNTS_KEPT:
-            done.locked.clear()  # to lock a row again does no harm
-        done.locked |= missing
+            emit(connection, "fill.quarantined", subject=self._file, data=data)
 
 
 def _batches(blocks: Iterable[Block], *, load_id: int, now: datetime) -> Iterator[_Batch]:

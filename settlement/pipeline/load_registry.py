@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from sqlalchemy import Connection
-
 from settlement.pipeline.load_report import Act, Counts, LoadReport
 from settlement.program.registry import REGISTRY_FILES, CheckedFile, read_registry
 from settlement.store import loads, registry
-from settlement.store.database import Database
+from settlement.store.database import Connection, Database
 from settlement.store.settled_past import settled_period
 
 

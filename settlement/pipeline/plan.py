@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Connection
 
 from schemas.frames import FILL, TIMESTAMP
 from settlement.rules.attribution import attribute
@@ -23,6 +22,7 @@ from settlement.rules.facts import Facts
 from settlement.rules.in_force import microseconds, take
 from settlement.rules.settle import settle
 from settlement.store import lines
+from settlement.store.database import Connection
 from settlement.store.lines import WINDOW
 
 NO_TAG = ""

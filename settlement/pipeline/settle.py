@@ -21,7 +21,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection
 
 from schemas.frames import FILL
 from settlement.errors import Refused
@@ -34,7 +33,7 @@ from settlement.rules.facts import Facts
 from settlement.rules.reasons import Reason
 from settlement.rules.settle import Outcome, settle
 from settlement.store import lines, payouts, runs, windows
-from settlement.store.database import Database
+from settlement.store.database import Connection, Database
 from settlement.store.facts import load_facts
 from settlement.store.ledger import post_entries
 from settlement.store.lines import WINDOW, BasisIds

@@ -22,7 +22,7 @@ from settlement.pipeline.gate import WINDOW, Gate, gate
 from settlement.store import outbox, windows
 from settlement.store.database import Database
 
-SHARD_GRACE = timedelta(minutes=2)
+SHARD_GRACE = timedelta(minutes=1)
 EVENT_GRACE = timedelta(seconds=30)
 EVENTS_KEPT = timedelta(days=7)
 

@@ -55,7 +55,7 @@ class Reckoning:
     def volume_currency(self) -> str:
         """The currency that the notional is reckoned in; "?" if the instrument does not tell."""
         code = int(self.contracts.currency.codes[0])
-        return str(self.contracts.currency.values[code]) if code != NONE else "?"  # noqa: PD011 - not pandas' values
+        return str(self.contracts.currency.names[code]) if code != NONE else "?"
 
     def row(self, frame: pd.DataFrame, position: Any) -> dict[str, Any] | None:
         """A row of a fact frame by its position, None for -1."""

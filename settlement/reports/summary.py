@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -69,7 +68,7 @@ class WindowSummary:
     excluded: int = 0
     pending: int = 0
     commission_usdt: Decimal = Decimal(0)
-    reasons: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    reasons: dict[str, int] = field(default_factory=dict)
 
     def add(self, outcome: str, reason: str, *, lines: int, commission_usdt: Decimal) -> None:
         """Takes in one outcome."""
@@ -77,7 +76,7 @@ class WindowSummary:
         self.commission_usdt += commission_usdt
         setattr(self, outcome, getattr(self, outcome) + lines)
         if reason and lines:
-            self.reasons[reason] += lines
+            self.reasons[reason] = self.reasons.get(reason, 0) + lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +113,7 @@ class Summary:
             total.pending += window.pending
             total.commission_usdt += window.commission_usdt
             for reason, lines in window.reasons.items():
-                total.reasons[reason] += lines
+                total.reasons[reason] = total.reasons.get(reason, 0) + lines
         return total
 
 

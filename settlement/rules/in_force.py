@@ -109,7 +109,7 @@ class InForce:
         ends = microseconds(table["effective_to"]) if "effective_to" in table else np.full(len(table), _FOREVER)
         order = np.lexsort((starts, keys.codes))
         order = order[keys.codes[order] >= 0]
-        self._names = keys.values
+        self._names = keys.names
         self._row: Codes = order.astype(np.int64)
         self._key, self._start, self._end = keys.codes[order], starts[order], ends[order]
         finite = self._end[self._end != _FOREVER]

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 
 from settlement.rules.in_force import Codes
 from settlement.rules.money import LEDGER_AMOUNT, difference, floor_ledger, product
+
+_EXACT = Context(prec=76)
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,13 @@ def parts(commission: Decimal, split: Split) -> dict[str, Decimal]:
     """The parts of one commission by payee, zero parts left out."""
     result: dict[str, Decimal] = {}
     received = commission
-    for position, payee in enumerate(split.payees):
-        last = position + 1 == len(split.payees)
-        passed = Decimal(0) if last else floor_ledger(received * split.shares[position + 1])
-        if received != passed:
-            result[payee] = result.get(payee, Decimal(0)) + received - passed
-        received = passed
+    with localcontext(_EXACT):
+        for position, payee in enumerate(split.payees):
+            last = position + 1 == len(split.payees)
+            passed = Decimal(0) if last else floor_ledger(received * split.shares[position + 1])
+            if received != passed:
+                result[payee] = received - passed
+            received = passed
     return result
 
 

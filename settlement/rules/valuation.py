@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ _PAIR = re.compile(r"^[^-]+-([^-]+)$")
 _SIBLING = {"SPOT": "MARGIN", "MARGIN": "SPOT"}
 _MICROSECONDS = 1_000_000
 _CONTRACT_FACE = pa.decimal256(76, 36)
+_EXACT = Context(prec=76)
 
 Mask = npt.NDArray[np.bool_]
 
@@ -158,7 +159,7 @@ def _contract_values(facts: Facts) -> pa.Array:
     value = array_of(facts.instruments["contract_value"], AMOUNT)
     multiplier = array_of(facts.instruments["contract_multiplier"], AMOUNT)
     face = [
-        None if one is None or other is None else one * other
+        None if one is None or other is None else _EXACT.multiply(one, other)
         for one, other in zip(value.to_pylist(), multiplier.to_pylist(), strict=True)
     ]
     return pa.array([*face, Decimal(1), None], _CONTRACT_FACE)

@@ -34,7 +34,8 @@ def copy_in(connection: Connection, table: str, batches: Iterable[pa.Table], *, 
 def encode_csv(batch: pa.Table) -> bytes:
     """`batch` as the CSV that COPY reads: no header, quotes only where needed, null = nothing between the commas."""
     sink = BytesIO()
-    csv.write_csv(batch, sink, csv.WriteOptions(include_header=False, quoting_style="needed"))
+    # pyarrow writes whatever stands in memory for a chunk without rows: such chunks are merged away first.
+    csv.write_csv(batch.combine_chunks(), sink, csv.WriteOptions(include_header=False, quoting_style="needed"))
     return sink.getvalue()
 
 

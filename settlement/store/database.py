@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
 
@@ -47,7 +48,7 @@ class Database:
 
     def describe(self) -> str:
         """The URL without its password, for people."""
-        return make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=True)
+        return unquote(make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=True))
 
     def dispose(self) -> None:
         """Closes every pooled connection."""

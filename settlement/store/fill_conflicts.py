@@ -1,17 +1,17 @@
 """The slow path of storing fills: a batch in which a key may be known already.
 
 1 The batch goes to a temporary table, where its values are numbers and times: `1.0` is `1` there.
-2 For each key the fill that stands is found: the stored one, on whatever day, else the batch's first in file order.
-3 Batch fills that stand and were not stored are stored now.
-4 Every other row of the batch is a duplicate, if it says the same as the one that stands, else a conflict: it is put
-  aside with the columns in which it differs, and overwrites nothing.
+2 Each fill whose key is stored, on whatever day, is compared with the stored one.
+3 Each other fill whose key stands earlier in the batch is compared with the first of that key.
+4 What was not compared is new and is stored. What was compared is a duplicate, if it says the same, else a conflict:
+  it is put aside with the columns in which it differs, and overwrites nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 import pyarrow as pa
@@ -19,67 +19,60 @@ from sqlalchemy import Connection, text
 
 from schemas.frames import FILL_TEXT
 from settlement.store.fill_batch import COLUMN_NAMES, KEY, FillBatch, characters, encode_rows
-from settlement.store.fills import KEEP_REACH, copy_text
+from settlement.store.fill_reach import REACH
+from settlement.store.fills import copy_text
 
 _KEY: Final = ", ".join(KEY)
 _FILL_COLUMNS: Final = ", ".join([*COLUMN_NAMES.values(), "load_id"])
-_ROW: Final = f"{_FILL_COLUMNS}, row_number"
 _CONTENT: Final = [name for name in COLUMN_NAMES.values() if name not in KEY]
 
-_CREATE = """
-    CREATE TEMPORARY TABLE IF NOT EXISTS {table} (LIKE fill, row_number bigint) ON COMMIT DROP;
-    TRUNCATE {table}
-"""
-_FIND_STORED = f"""
-    INSERT INTO standing_fill ({_ROW})
-    SELECT {_FILL_COLUMNS}, NULL FROM fill
-    JOIN (SELECT DISTINCT {_KEY} FROM staged_fill) known USING ({_KEY})
-    WHERE executed_at >= :start AND executed_at < :end
-"""
-_FIND_NEW = f"""
-    INSERT INTO standing_fill ({_ROW})
-    SELECT DISTINCT ON ({_KEY}) {_ROW} FROM staged_fill
-    WHERE NOT EXISTS (SELECT FROM standing_fill known
-                      WHERE known.venue = staged_fill.venue AND known.account = staged_fill.account
-                        AND known.bill_id = staged_fill.bill_id)
-    ORDER BY {_KEY}, row_number
-"""
-_STORE = f"""
-    INSERT INTO fill ({_FILL_COLUMNS})
-    SELECT {_FILL_COLUMNS} FROM standing_fill WHERE row_number IS NOT NULL
-    ORDER BY date_trunc('hour', executed_at), {_KEY}
-"""
-_EXTEND_REACH = f"""
-    INSERT INTO fill_reach AS kept (venue, account, day, bill_id_min, bill_id_max)
-    SELECT venue, account, CAST(executed_at AT TIME ZONE 'UTC' AS date), min(bill_id), max(bill_id)
-    FROM standing_fill WHERE row_number IS NOT NULL GROUP BY 1, 2, 3 {KEEP_REACH}
-"""
-_HOURS = "SELECT DISTINCT date_trunc('hour', executed_at) FROM standing_fill WHERE row_number IS NOT NULL"
+_CREATE = (
+    "CREATE TEMPORARY TABLE IF NOT EXISTS staged_fill (LIKE fill, row_number bigint) ON COMMIT DROP",
+    "CREATE TEMPORARY TABLE IF NOT EXISTS compared_fill (row_number bigint, differences text) ON COMMIT DROP",
+    "TRUNCATE staged_fill, compared_fill",
+    "SET LOCAL work_mem = '64MB'",  # a batch fits, so that no join goes to disk
+)
 _DIFFERENCES = ", ".join(
     f"CASE WHEN s.{name} IS DISTINCT FROM t.{name}"
     f" THEN format('%s is %s, stored %s', '{name}', coalesce(s.{name}::text, 'empty'), coalesce(t.{name}::text, 'empty')) END"
     for name in _CONTENT
 )
-_QUARANTINE = f"""
+_COMPARE = f"INSERT INTO compared_fill SELECT s.row_number, concat_ws(', ', {_DIFFERENCES}) FROM"
+_NEW = "SELECT * FROM staged_fill f WHERE NOT EXISTS (SELECT FROM compared_fill c WHERE c.row_number = f.row_number)"
+_COMPARE_STORED = f"""
+    {_COMPARE} ({_NEW}) s JOIN fill t USING ({_KEY}) WHERE t.executed_at >= :start AND t.executed_at < :end
+"""
+_COMPARE_REPEATED = f"""
+    WITH new AS MATERIALIZED ({_NEW})
+    {_COMPARE} new s JOIN (SELECT DISTINCT ON ({_KEY}) * FROM new ORDER BY {_KEY}, row_number) t USING ({_KEY})
+    WHERE s.row_number > t.row_number
+"""
+_STORE = f"""
+    INSERT INTO fill ({_FILL_COLUMNS})
+    SELECT {_FILL_COLUMNS} FROM ({_NEW}) new ORDER BY date_trunc('hour', executed_at), {_KEY}
+"""
+_REACH = f"""
+    SELECT venue, account, CAST(executed_at AT TIME ZONE 'UTC' AS date) AS day, min(bill_id) AS first, max(bill_id) AS last
+    FROM ({_NEW}) new GROUP BY 1, 2, 3
+"""
+_HOURS = f"SELECT DISTINCT date_trunc('hour', executed_at) FROM ({_NEW}) new"
+_QUARANTINE = """
     INSERT INTO quarantine (load_id, kind, file, row_number, reason, raw)
     SELECT load_id, 'conflict', :file, row_number, left('the same key is stored with other content: ' || differences, 2000),
-           left(content, 2000)
-    FROM (SELECT s.load_id, s.row_number, concat_ws(', ', {_DIFFERENCES}) AS differences,
-                 jsonb_strip_nulls(to_jsonb(s) - 'row_number' - 'load_id')::text AS content
-          FROM staged_fill s JOIN standing_fill t USING ({_KEY})
-          WHERE t.row_number IS DISTINCT FROM s.row_number) compared
-    WHERE differences <> '' ORDER BY row_number
-"""  # noqa: S608 - constants of this module
+           left(jsonb_strip_nulls(to_jsonb(s) - 'row_number' - 'load_id')::text, 2000)
+    FROM compared_fill JOIN staged_fill s USING (row_number) WHERE differences <> '' ORDER BY row_number
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sorted:
-    """What became of a batch: how many fills were new, known, and known with other content; the hours of the new."""
+    """What became of a batch: how many fills were new, known, and known with other content; the hours and reach of the new."""
 
     stored: int
     duplicate: int
     conflict: int
     hours: Sequence[datetime]
+    reach: pa.Table
 
 
 def store_new_fills(connection: Connection, batch: FillBatch, *, other_days: Iterable[date], file: str) -> Sorted:
@@ -88,33 +81,37 @@ def store_new_fills(connection: Connection, batch: FillBatch, *, other_days: Ite
     `other_days` are days besides the batch's own on which its keys may stand. The caller holds the accounts' locks.
     """
     _stage(connection, batch)
-    for day in sorted({*batch.days, *other_days}):
-        connection.execute(text(_FIND_STORED), _bounds(day))
-    connection.execute(text("ANALYZE standing_fill"))
-    connection.execute(text(_FIND_NEW))
+    _compare_with_stored(connection, batch, other_days)
+    connection.execute(text("ANALYZE compared_fill (row_number)"))
+    connection.execute(text(_COMPARE_REPEATED))
     stored = connection.execute(text(_STORE)).rowcount
-    connection.execute(text(_EXTEND_REACH))
     conflict = connection.execute(text(_QUARANTINE), {"file": file}).rowcount
     hours = list(connection.execute(text(_HOURS)).scalars())
     duplicate = batch.table.num_rows - stored - conflict
-    return Sorted(stored=stored, duplicate=duplicate, conflict=conflict, hours=hours)
+    rows = [dict(row) for row in connection.execute(text(_REACH)).mappings()]
+    reach = pa.Table.from_pylist(rows, schema=REACH)
+    return Sorted(stored=stored, duplicate=duplicate, conflict=conflict, hours=hours, reach=reach)
 
 
 def _stage(connection: Connection, batch: FillBatch) -> None:
-    for table in ("staged_fill", "standing_fill"):
-        for statement in _CREATE.format(table=table).split(";"):
-            connection.execute(text(statement))
+    for statement in _CREATE:
+        connection.execute(text(statement))
     numbers = batch.row_numbers.cast(pa.string())
     lines = encode_rows(
         batch.table.append_column("load_id", _load_ids(batch)), [*FILL_TEXT.names, "load_id"], last=numbers
     )
     copy_text(connection, "staged_fill", [*COLUMN_NAMES.values(), "load_id", "row_number"], characters(lines))
-    connection.execute(text("ANALYZE staged_fill"))
+    connection.execute(text(f"ANALYZE staged_fill ({_KEY}, row_number)"))
+
+
+def _compare_with_stored(connection: Connection, batch: FillBatch, other_days: Iterable[date]) -> None:
+    """Duplicates stand in the batch's own hours, so those are read first; what is left is looked for in whole days."""
+    own_hours = {"start": min(batch.hours), "end": max(batch.hours) + timedelta(hours=1)}
+    connection.execute(text(_COMPARE_STORED), own_hours)
+    for day in sorted({*batch.days, *other_days}):
+        start = datetime.combine(day, time(), tzinfo=UTC)
+        connection.execute(text(_COMPARE_STORED), {"start": start, "end": start + timedelta(days=1)})
 
 
 def _load_ids(batch: FillBatch) -> pa.Array:
     return pa.repeat(pa.scalar(str(batch.load_id)), batch.table.num_rows)
-
-
-def _bounds(day: date) -> dict[str, str]:
-    return {"start": f"{day} 00:00:00+00", "end": f"{day + timedelta(days=1)} 00:00:00+00"}

@@ -1,8 +1,7 @@
-"""Fills into PostgreSQL: each key once, whatever day it names.
+"""Fills into PostgreSQL: the locks, the COPY, the windows and the quarantine.
 
-A partition's primary key covers one day only. So an ingest holds the row lock of every account it writes to (one writer
-per account), and compares the range of bill ids of each (account, day) with those of the account's other days
-(`fill_reach`): where no ranges overlap, no key can stand on two days, and within a day the primary key decides.
+An ingest holds the row lock of every account it writes to, so that each account has one writer. Within a day the
+primary key keeps a key from being stored twice; across days store/fill_reach.py does.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
 
 import psycopg
 import pyarrow as pa
@@ -24,17 +22,6 @@ COPY_WRITE_BYTES = 1024 * 1024
 
 Account = tuple[str, str]
 """(venue, account)."""
-
-KEEP_REACH = """
-    ON CONFLICT (venue, account, day) DO UPDATE
-    SET bill_id_min = least(kept.bill_id_min, excluded.bill_id_min),
-        bill_id_max = greatest(kept.bill_id_max, excluded.bill_id_max)
-    WHERE excluded.bill_id_min < kept.bill_id_min OR excluded.bill_id_max > kept.bill_id_max
-"""
-_REACH_ROWS = """
-    unnest(CAST(:venue AS text[]), CAST(:account AS text[]), CAST(:day AS date[]), CAST(:first AS text[]),
-           CAST(:last AS text[])) AS g (venue, account, day, first, last)
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,28 +83,6 @@ def lock_accounts(connection: Connection, accounts: Iterable[Account]) -> None:
     """  # noqa: S608 - constant
     connection.execute(text(insert), parameters)
     connection.execute(text(lock), parameters)
-
-
-def overlapping_days(connection: Connection, reach: pa.Table) -> list[date]:
-    """The stored days on which an account has bill ids within the range of another of its days in `reach`."""
-    query = f"""
-        SELECT DISTINCT r.day FROM {_REACH_ROWS} JOIN fill_reach r ON r.venue = g.venue AND r.account = g.account
-        WHERE r.day <> g.day AND r.bill_id_min <= g.last AND r.bill_id_max >= g.first ORDER BY r.day
-    """  # noqa: S608 - constant
-    return list(connection.execute(text(query), _reach_parameters(reach)).scalars())
-
-
-def extend_reach(connection: Connection, reach: pa.Table) -> None:
-    """Takes the ranges of `reach` into those of the accounts' days."""
-    query = f"""
-        INSERT INTO fill_reach AS kept (venue, account, day, bill_id_min, bill_id_max)
-        SELECT venue, account, day, first, last FROM {_REACH_ROWS} {KEEP_REACH}
-    """  # noqa: S608 - constant
-    connection.execute(text(query), _reach_parameters(reach))
-
-
-def _reach_parameters(reach: pa.Table) -> dict[str, Any]:
-    return {name: reach[name].to_pylist() for name in ("venue", "account", "day", "first", "last")}
 
 
 def copy_fills(connection: Connection, batch: FillBatch) -> bool:

@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from settlement.payouts.planning import PayoutStatus, floor_to_quantum, plan_payouts
 from settlement.rules.facts import PayoutTerms
 
-TERMS = PayoutTerms(
-    minimum=Decimal(10), quantum=Decimal("0.000001"), auto_approve_limit=Decimal(1000), hold_hours=0
-)
+TERMS = PayoutTerms(minimum=Decimal(10), quantum=Decimal("0.000001"), auto_approve_limit=Decimal(1000), hold_hours=0)
 
 # mature, instructed, status
 CASES = [

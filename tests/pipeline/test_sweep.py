@@ -120,7 +120,7 @@ def test_a_settled_window_is_handed_over_again_only_to_be_rechecked(database: Da
 
 
 def test_a_window_with_an_open_run_is_left_to_the_run(database: Database) -> None:
-    run(database, 7, opened_at=NOW - timedelta(seconds=90), unsettled="alpha")
+    run(database, 7, opened_at=NOW - timedelta(seconds=45), unsettled="alpha")
     assert swept(database) == []
 
 

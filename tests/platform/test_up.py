@@ -1,6 +1,7 @@
 """`settlement up` and what keeps its processes."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from redis import Redis
 
-from settlement import supervisor
+from settlement import embedded, supervisor
+from settlement.cli.up import keep_servers
 from settlement.supervisor import Process
 
 WAIT_SECONDS = 90
@@ -106,6 +109,22 @@ def test_a_signal_ends_the_wait_and_the_handlers_are_given_back(lines: Lines) ->
         os.kill(os.getpid(), signal.SIGTERM)
         group.wait(WAIT_SECONDS)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_stopped_embedded_server_is_started_again_aloud(
+    lines: Lines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("SETTLEMENT_HOME", str(home))
+    monkeypatch.setenv("SETTLEMENT_DATABASE_URL", "postgresql://external/name")
+    monkeypatch.delenv("SETTLEMENT_REDIS_URL", raising=False)
+    url = embedded.join_redis(home)
+    os.kill(json.loads((home / "redis" / "ready.json").read_text())["keeper"], signal.SIGKILL)
+    with supervisor.running([Process("one", SLEEPER)], every_second=lambda: keep_servers(lines), say=lines) as group:
+        lines.wait_for(("up", "the embedded redis had stopped and is started again"), group=group)
+    with Redis.from_url(url) as client:
+        assert client.ping()
+    embedded.leave(home)
 
 
 def start_up(home: Path) -> subprocess.Popen[str]:

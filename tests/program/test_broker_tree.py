@@ -70,8 +70,8 @@ def test_it_agrees_with_looking_at_every_hour(rows: list[BrokerRow]) -> None:
 
 def has_cycle(rows: list[BrokerRow], at: datetime) -> bool:
     parents = {broker: parent_at(rows, broker, at) for broker in "abcd"}
-    for broker in parents:
-        above = parents[broker]
+    for broker, parent in parents.items():
+        above = parent
         for _ in range(len(parents)):
             if above == broker:
                 return True

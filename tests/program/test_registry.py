@@ -40,16 +40,32 @@ def test_a_row_is_typed_and_numbered_as_in_the_file(tmp_path: Path) -> None:
 def test_optional_columns_may_be_absent_and_unknown_ones_are_ignored(tmp_path: Path) -> None:
     text = f"note,venue,account,broker_id,effective_from\nx,okx,1,a,{T}\n"
     row = read(tmp_path, clients=text)["clients"].rows.to_pylist()[0]
-    assert (row["affiliated"], row["account_class"], row["rebate_share"], row["effective_to"]) == ("false", None, None, None)
+    assert (row["affiliated"], row["account_class"], row["rebate_share"], row["effective_to"]) == (
+        "false",
+        None,
+        None,
+        None,
+    )
     assert "note" not in row
 
 
 @pytest.mark.parametrize(
     ("written", "level"),
-    [("Lv1", "0"), ("lv5", "0"), ("LV 3", "0"), ("VIP0", "0"), ("VIP3", "3"), ("vip 3", "3"), ("3", "3"), ("VIP 12", "12")],
+    [
+        ("Lv1", "0"),
+        ("lv5", "0"),
+        ("LV 3", "0"),
+        ("VIP0", "0"),
+        ("VIP3", "3"),
+        ("vip 3", "3"),
+        ("3", "3"),
+        ("VIP 12", "12"),
+    ],
 )
 def test_vip_levels_are_read_whatever_their_case_and_spaces(tmp_path: Path, written: str, level: str) -> None:
-    assert read(tmp_path, vip_levels=f"{LEVELS}okx,1,{written},{T}\n")["vip_levels"].rows["level"].to_pylist() == [level]
+    assert read(tmp_path, vip_levels=f"{LEVELS}okx,1,{written},{T}\n")["vip_levels"].rows["level"].to_pylist() == [
+        level
+    ]
 
 
 PUT_ASIDE = [
@@ -75,7 +91,9 @@ PUT_ASIDE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("file", "header", "row", "reason"), PUT_ASIDE, ids=[f"{row[0]}: {row[3]}" for row in PUT_ASIDE])
+@pytest.mark.parametrize(
+    ("file", "header", "row", "reason"), PUT_ASIDE, ids=[f"{row[0]}: {row[3]}" for row in PUT_ASIDE]
+)
 def test_a_bad_value_puts_its_row_aside_and_the_good_rows_go_on(
     tmp_path: Path, file: str, header: str, row: str, reason: str
 ) -> None:

@@ -105,14 +105,18 @@ def broker_rows(draw: st.DrawFn) -> list[Row]:
     rows: list[Row] = []
     for position, broker_id in enumerate(BROKERS):
         for dated in draw(HISTORIES):
-            parent = draw(mostly(BROKERS[max(0, position - 2) : position], ["", "", "", "", "ghost"], of=4)) if position else ""
+            parent = (
+                draw(mostly(BROKERS[max(0, position - 2) : position], ["", "", "", "", "ghost"], of=4))
+                if position
+                else ""
+            )
             rows.append(
                 {
                     "broker_id": broker_id,
                     "parent_id": parent,
                     "share": draw(SHARES) if parent else "",
                     "status": draw(mostly("active", ["suspended", "Active"], of=40)),
-                    "own_accounts": draw(mostly("", ["okx:1", "okx:2;other:1", "other:2;okx:11"], of=12)),
+                    "own_accounts": draw(mostly("", ["okx:1", "okx:2;other:1", "other:2;okx:11"], of=8)),
                     **dated,
                 }
             )
@@ -123,7 +127,9 @@ BROKER_IDS = mostly(BROKERS, "ghost", of=40)
 
 
 @st.composite
-def keyed_rows(draw: st.DrawFn, keys: Sequence[Row], columns: dict[str, st.SearchStrategy[str]], *, ends: bool) -> list[Row]:
+def keyed_rows(
+    draw: st.DrawFn, keys: Sequence[Row], columns: dict[str, st.SearchStrategy[str]], *, ends: bool
+) -> list[Row]:
     """Rows of one effective-dated table: each key has its history of rows with drawn `columns`."""
     dates = [(key, dated) for key in keys for dated in draw(HISTORIES)]
     return [
@@ -179,7 +185,15 @@ def rates_of_tier(draw: st.DrawFn, products: Sequence[str]) -> dict[RateKey, Dec
 
 
 TERMS_STARTS = st.sampled_from(
-    [[LONG_AGO, *BOUNDARIES[:1]], [LONG_AGO], [LONG_AGO, *BOUNDARIES], [LONG_AGO], [LONG_AGO, *BOUNDARIES[2:]], BOUNDARIES[1:2], []]
+    [
+        [LONG_AGO, *BOUNDARIES[:1]],
+        [LONG_AGO],
+        [LONG_AGO, *BOUNDARIES],
+        [LONG_AGO],
+        [LONG_AGO, *BOUNDARIES[2:]],
+        BOUNDARIES[1:2],
+        [],
+    ]
 )
 
 
@@ -218,7 +232,7 @@ def instrument_rows(draw: st.DrawFn) -> list[Row]:
     """Instruments whose contract values change, and whose ids say nothing; some are not loaded."""
     rows: list[Row] = []
     for kind, name in INSTRUMENTS:
-        pair, option = kind in {"SPOT", "MARGIN"}, kind == "OPTION"
+        pair = kind in {"SPOT", "MARGIN"}
         for dated in draw(HISTORIES) if draw(mostly("loaded", "", of=2 if pair else 8)) else []:
             venue = draw(mostly("okx", "other"))
             row = {
@@ -228,12 +242,12 @@ def instrument_rows(draw: st.DrawFn) -> list[Row]:
                 "effective_from": dated["effective_from"],
             }
             if pair:
-                row |= {"base_currency": "BTC", "quote_currency": draw(pick("USDT", "BTC", "USDC"))}
+                row |= {"base_currency": "BTC", "quote_currency": draw(pick("USDT", "BTC", "USDC", ""))}
             else:
                 row |= {
-                    "contract_type": "" if option else draw(pick("linear", "inverse")),
-                    "contract_value": draw(pick("1", "0.01", "100", "0.0001", "1000000")),
-                    "contract_multiplier": draw(pick("1", "0.1", "10")),
+                    "contract_type": "" if kind == "EVENTS" else draw(pick("linear", "inverse")),
+                    "contract_value": draw(pick("1", "0.01", "100", "0.0001", "9.9", "0.000000000000000001")),
+                    "contract_multiplier": draw(pick("1", "0.1", "10", "0.999999999999999999")),
                     "contract_value_currency": draw(pick("BTC", "USD", "ETH")),
                     "settle_currency": draw(pick("USDT", "BTC", "USDC")),
                 }
@@ -256,7 +270,7 @@ def price_rows(draw: st.DrawFn) -> list[Row]:
             ("USDC", pick("1", "0.9998", "1.000123456789012345")),
             ("USD", pick("1", "0.5")),
             ("BTC", pick("104794.4888165429", "0.1", "99999.999999999999999999")),
-            ("ETH", pick("3424.353095", "2.5")),
+            ("ETH", pick("9.9", "3424.353095", "2.5")),
         )
         for ts in draw(PRICE_HISTORIES)
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 from settlement.rules.facts import Terms
@@ -225,10 +226,10 @@ class _Case:
     def quote_currency(self) -> str | None:
         """From the instrument, else the part of the id after the hyphen. A pair is the same pair on margin."""
         kinds = [self.fill["instrument_type"], *({"SPOT", "MARGIN"} - {self.fill["instrument_type"]})]
-        loaded = [row["quote_currency"] for kind in kinds if (row := self.instrument(kind)) and row["quote_currency"]]
+        loaded = [row["quote_currency"] for kind in kinds if (row := self.instrument(kind))]
         parts = self.fill["instrument"].split("-")
         from_id = parts[1] if len(parts) == 2 and all(parts) else None
-        return loaded[0] if loaded else from_id
+        return (loaded[0] if loaded else None) or from_id
 
     def instrument(self, kind: str) -> Row | None:
         key = {"venue": self.fill["venue"], "instrument": self.fill["instrument"]}
@@ -256,7 +257,7 @@ class _Case:
             steps.append((f"client:{self.fill['venue']}:{self.fill['account']}", self.link["rebate_share"]))
         root = steps[0][0]
         amounts = {root: commission}
-        for (parent, _), (child, share) in zip(steps, steps[1:], strict=False):
+        for (parent, _), (child, share) in pairwise(steps):
             amounts[child] = _floor(amounts[parent] * Decimal(share))
             amounts[parent] -= amounts[child]
         return {payee: amount for payee, amount in amounts.items() if amount}
@@ -274,5 +275,3 @@ def _half_even(amount: Decimal) -> Decimal:
 
 def _floor(amount: Decimal) -> Decimal:
     return amount.quantize(TWELVE_DECIMALS, rounding=ROUND_FLOOR)
-
-

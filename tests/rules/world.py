@@ -41,7 +41,7 @@ FACT_COLUMNS: dict[str, dict[str, pa.DataType]] = {
 
 
 def frame(columns: Mapping[str, pa.DataType], rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Rows of text as a frame of `columns`; a missing or empty cell is null."""
+    """Rows of text as a frame of `columns`; a missing or empty cell is null, or false."""
     return pd.DataFrame(
         {
             name: pd.Series(
@@ -78,8 +78,8 @@ def instant(text: str) -> datetime:
 
 
 def _value(text: str | None, kind: pa.DataType) -> Any:
-    if text is None or text == "":
-        return False if text is not None and pa.types.is_boolean(kind) else None
+    if not text:
+        return False if pa.types.is_boolean(kind) else None
     if pa.types.is_timestamp(kind):
         return instant(text)
     if pa.types.is_decimal(kind):

@@ -54,7 +54,9 @@ def test_anything_else_is_no_time(text: str) -> None:
 
 
 PLAIN = st.decimals(min_value=-(10**19), max_value=10**19, places=18, allow_nan=False).map(lambda number: f"{number:f}")
-SCIENTIFIC = st.builds("{}e{}".format, st.from_regex(r"-?[0-9]{1,3}(\.[0-9]{1,3})?", fullmatch=True), st.integers(-15, 15))
+SCIENTIFIC = st.builds(
+    "{}e{}".format, st.from_regex(r"-?[0-9]{1,3}(\.[0-9]{1,3})?", fullmatch=True), st.integers(-15, 15)
+)
 JUNK = st.text(alphabet="0123456789+-.eE_ NaninftyI", max_size=12)
 
 

@@ -122,7 +122,7 @@ def _load_market(connection: psycopg.Connection) -> None:
     add_price(connection, "BTC", "60000.25", ts=HOUR - timedelta(minutes=10))
 
 
-def _fill(  # noqa: PLR0913 - the columns of the table above
+def _fill(  # noqa: PLR0913, PLR0917 - the columns of the table above
     account: str, bill: str, instrument: str, kind: str, price: str, size: str, fee: str, currency: str, tag: str
 ) -> dict[str, str]:
     return {

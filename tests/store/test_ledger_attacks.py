@@ -336,10 +336,8 @@ def test_a_table_of_the_same_name_in_front_deceives_no_trigger(
     Forgery().insert(application)
     assert balances(database)["payee:beta:payable"] == 11
 
-    with pytest.raises(errors.IntegrityError, match="does not balance: 0 of 2 legs"), application.transaction():
-        entry_id = Forgery(key="k").insert_entry(application)
-        application.execute("CREATE TEMP TABLE posting (LIKE public.posting)")
-        add_legs(application, entry_id, Forgery().legs)
+    with pytest.raises(errors.IntegrityError, match="does not balance: 0 of 2 legs"):
+        _insert_with_legs_in_a_table_in_front(application, Forgery(key="k"))
 
 
 def test_an_empty_or_broken_name_is_no_payee(owner: psycopg.Connection) -> None:
@@ -355,3 +353,10 @@ def test_what_was_refused_left_nothing_behind(owner: psycopg.Connection, databas
     assert balances(database) == before
     book(database, earned(new_run(database), "beta", "1"))
     assert balances(database)["payee:beta:payable"] == 11
+
+
+def _insert_with_legs_in_a_table_in_front(connection: psycopg.Connection, forgery: Forgery) -> None:
+    with connection.transaction():
+        entry_id = forgery.insert_entry(connection)
+        connection.execute("CREATE TEMP TABLE posting (LIKE public.posting)")
+        add_legs(connection, entry_id, forgery.legs)

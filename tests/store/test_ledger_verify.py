@@ -21,48 +21,51 @@ from settlement.store.verification import ledger_checks, rerating
 from tests.store.booking import book_many
 from tests.store.small_world import HOUR, add_price, load_small_world, settle_hour
 
-CHAIN_ALPHA_LENGTH = "(SELECT max(sequence) FROM entry WHERE chain = 'alpha')"
-BETA_PAYABLE = "(SELECT entry_id FROM entry WHERE kind = 'earned' AND chain = 'beta')"
+# Words that stand for a query in what is done below.
+WORDS = {
+    "BETA_EARNED": "(SELECT entry_id FROM entry WHERE kind = 'earned' AND chain = 'beta')",
+    "ALPHA_LENGTH": "(SELECT max(sequence) FROM entry WHERE chain = 'alpha')",
+}
 
 # What is done, the check that finds it, and words of the finding.
 TAMPERINGS = {
     "an amount of one leg": (
-        f"UPDATE posting SET amount_usdt = 999 WHERE leg = 2 AND entry_id = {BETA_PAYABLE}",
+        "UPDATE posting SET amount_usdt = 999 WHERE leg = 2 AND entry_id = BETA_EARNED",
         "entries say what was posted",
         ["(earned run:", ":beta:beta, chain beta", "leg 2, credit payee:beta:payable, is 999 and was posted as 3.0"],
     ),
     "both legs alike": (
-        f"UPDATE posting SET amount_usdt = 999 WHERE entry_id = {BETA_PAYABLE}",
+        "UPDATE posting SET amount_usdt = 999 WHERE entry_id = BETA_EARNED",
         "entries say what was posted",
         [":beta:beta, chain beta", "leg 1 debit 999 operator:commission_expense, leg 2 credit 999 payee:beta:payable"],
     ),
     "the account of a leg": (
-        f"UPDATE posting SET account = 'payee:alpha:payable' WHERE leg = 2 AND entry_id = {BETA_PAYABLE}",
+        "UPDATE posting SET account = 'payee:alpha:payable' WHERE leg = 2 AND entry_id = BETA_EARNED",
         "entries say what was posted",
         ["payee:alpha:payable"],
     ),
     "the date of an entry": (
-        f"UPDATE entry SET effective_at = effective_at - interval '1 hour' WHERE entry_id = {BETA_PAYABLE}",
+        "UPDATE entry SET effective_at = effective_at - interval '1 hour' WHERE entry_id = BETA_EARNED",
         "entries say what was posted",
         [":beta:beta"],
     ),
     "when an entry was recorded": (
-        f"UPDATE entry SET recorded_at = recorded_at - interval '1 hour' WHERE entry_id = {BETA_PAYABLE}",
+        "UPDATE entry SET recorded_at = recorded_at - interval '1 hour' WHERE entry_id = BETA_EARNED",
         "chains are whole",
         [":beta:beta", "does not carry its own hash"],
     ),
     "an unbalanced entry": (
-        f"UPDATE posting SET amount_usdt = 2 WHERE leg = 1 AND entry_id = {BETA_PAYABLE}",
+        "UPDATE posting SET amount_usdt = 2 WHERE leg = 1 AND entry_id = BETA_EARNED",
         "entries balance",
         [":beta:beta", "2 of 2 legs, debits less credits -1.0"],
     ),
     "a leg lost": (
-        f"DELETE FROM posting WHERE leg = 2 AND entry_id = {BETA_PAYABLE}",
+        "DELETE FROM posting WHERE leg = 2 AND entry_id = BETA_EARNED",
         "entries balance",
         [":beta:beta", "1 of 2 legs"],
     ),
     "an entry without its postings": (
-        f"DELETE FROM entry WHERE entry_id = {BETA_PAYABLE}",
+        "DELETE FROM entry WHERE entry_id = BETA_EARNED",
         "entries balance",
         ["payee:beta:payable", "which does not exist"],
     ),
@@ -72,7 +75,7 @@ TAMPERINGS = {
         ["chain alpha: entries 2 to 2 are missing before entry", "sequence 3"],
     ),
     "the last entry deleted": (
-        f"DELETE FROM entry WHERE chain = 'alpha' AND sequence = {CHAIN_ALPHA_LENGTH}",
+        "DELETE FROM entry WHERE chain = 'alpha' AND sequence = ALPHA_LENGTH",
         "chains are whole",
         ["chain alpha: entries", "its last, are missing"],
     ),
@@ -92,8 +95,10 @@ TAMPERINGS = {
         ["payee beta: booked 0, its lines give 3"],
     ),
     "a head moved back": (
-        "DELETE FROM entry WHERE chain = 'beta' AND sequence = 2; UPDATE chain_head SET sequence = 1,"
-        " hash = (SELECT hash FROM entry WHERE chain = 'beta' AND sequence = 1) WHERE chain = 'beta'",
+        (
+            "DELETE FROM entry WHERE chain = 'beta' AND sequence = 2; UPDATE chain_head SET sequence = 1,"
+            " hash = (SELECT hash FROM entry WHERE chain = 'beta' AND sequence = 1) WHERE chain = 'beta'"
+        ),
         "payouts are their entries",
         ["has no entry payout:run:"],
     ),
@@ -186,6 +191,8 @@ def tampered(database: Database, statement: str) -> Iterator[Connection]:
     with database.owner_engine().connect() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))
+        for word, query in WORDS.items():
+            statement = statement.replace(word, query)
         for part in statement.split("; "):
             assert connection.execute(text(part)).rowcount != 0, part
         yield connection
@@ -245,7 +252,7 @@ def test_a_fact_is_taken_as_it_was_known_when_the_run_was_opened(
 ) -> None:
     superuser.execute(
         "WITH correction AS (INSERT INTO load (kind, source, correction, loaded_by) VALUES ('prices', 'p', 'typo', 't')"
-        " RETURNING load_id) UPDATE price SET replaced_by_load = load_id FROM correction WHERE currency = 'BTC'"
+        " RETURNING load_id) UPDATE price SET replaced_by_load = correction.load_id FROM correction WHERE currency = 'BTC'"
     )
     add_price(superuser, "BTC", "70000", ts=HOUR - timedelta(minutes=10))
     report = verify_ledger(settled, sample=None)

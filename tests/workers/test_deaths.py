@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
+from settlement.pipeline.relay import STREAM
+from settlement.store import outbox
+from settlement.store.database import Database
 from tests.workers.conftest import REPOSITORY, Fleet
 
 pytestmark = pytest.mark.processes
@@ -73,3 +78,34 @@ def test_a_worker_refuses_to_start_if_redis_would_give_a_running_task_to_another
     )
     assert refused.returncode == 1
     assert "visibility_timeout is 8 s, and a task may run for 8 s" in refused.stderr
+
+
+RELAY_THAT_DIES = """
+import os, signal
+from datetime import UTC, datetime
+from settlement import runtime
+from settlement.pipeline import relay
+from settlement.store import outbox
+
+outbox.mark_relayed = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+with runtime.open_database() as database, runtime.open_redis() as redis:
+    relay.relay(database, stream=redis, act=lambda event: None, now=datetime.now(UTC))
+"""
+
+
+def test_a_relay_killed_between_the_stream_and_the_commit_hands_its_events_on_again(
+    fleet: Fleet, database: Database
+) -> None:
+    with database.transaction() as connection:
+        data = {"window_start": "2026-03-01T07:00:00Z", "sources": ["okx"]}
+        outbox.emit(connection, "window.incomplete", subject="2026-03-01T07:00:00Z", data=data)
+    dead = subprocess.run([sys.executable, "-c", RELAY_THAT_DIES], cwd=REPOSITORY, env=fleet.environment, check=False)
+    assert dead.returncode == -signal.SIGKILL
+    assert fleet.redis.xlen(STREAM) == 1
+    fleet.start_worker(app="workers.app")
+    fleet.send("settlement.relay")
+    fleet.wait_until(lambda: fleet.redis.xlen(STREAM) == 2)
+    first, second = (json.loads(fields["event"]) for _, fields in fleet.redis.xrange(STREAM))
+    assert first == second
+    with database.transaction() as connection:
+        fleet.wait_until(lambda: outbox.oldest_waiting(connection) is None)

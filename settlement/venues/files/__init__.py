@@ -3,5 +3,6 @@
 lines      a stream cut into runs of whole lines, each line numbered, none longer than a limit
 csv        canonical columns as CSV
 parquet    canonical columns as Parquet
-json       OKX rows or envelopes as JSON or JSON lines (what they mean is in venues/okx/parse.py)
+
+OKX's own rows, as JSON or JSON lines, are read in venues/okx; venues/reading.py chooses.
 """

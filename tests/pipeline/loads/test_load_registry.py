@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from settlement.errors import InputRefused
 from settlement.pipeline.load_registry import load_registry
-from settlement.pipeline.load_report import Act, Counts
+from settlement.pipeline.load_report import Counts
 from settlement.store.database import Database
+from tests.pipeline.loads.settled import ACT, Registry, Rows
 
-ACT = Act(loaded_by="tester")
 T = "2026-01-01T00:00:00Z"
-Rows = Callable[[str], list[tuple[object, ...]]]
 
 
-def test_a_load_is_recorded_and_loading_it_again_changes_nothing(database: Database, registry, standing: Rows) -> None:  # type: ignore[no-untyped-def]
+def test_a_load_is_recorded_and_loading_it_again_changes_nothing(
+    database: Database, registry: Registry, standing: Rows
+) -> None:
     directory = registry.write(brokers=f"a,A,api,,,active,{T},,okx:1;okx:2,", codes=f"tagA,a,{T},")
     first = load_registry(database, directory, act=ACT)
     assert first.files == {
@@ -32,8 +32,8 @@ def test_a_load_is_recorded_and_loading_it_again_changes_nothing(database: Datab
     assert standing("SELECT kind, source, loaded_by FROM load") == [("registry", str(directory), "tester")]
 
 
-def test_rows_that_are_absent_stay_and_a_changed_row_is_kept_beside_its_successor(  # type: ignore[no-untyped-def]
-    database: Database, registry, standing: Rows
+def test_rows_that_are_absent_stay_and_a_changed_row_is_kept_beside_its_successor(
+    database: Database, registry: Registry, standing: Rows
 ) -> None:
     load_registry(database, registry.write(vip_levels=f"okx,1,VIP1,{T}\nokx,2,VIP2,{T}"), act=ACT)
     report = load_registry(database, registry.write(vip_levels=f"okx,2,VIP3,{T}\nokx,3,VIP0,{T}"), act=ACT)
@@ -42,13 +42,15 @@ def test_rows_that_are_absent_stay_and_a_changed_row_is_kept_beside_its_successo
     assert rows == [("1", 1, 1, None), ("2", 2, 1, 2), ("2", 3, 2, None), ("3", 0, 2, None)]
 
 
-def test_a_share_that_is_written_with_other_zeros_is_the_same(database: Database, registry) -> None:  # type: ignore[no-untyped-def]
+def test_a_share_that_is_written_with_other_zeros_is_the_same(database: Database, registry: Registry) -> None:
     load_registry(database, registry.write(brokers=f"a,A,api,,,active,{T},,,\nb,B,api,a,0.4,active,{T},,,"), act=ACT)
     report = load_registry(database, registry.write(brokers=f"b,B,api,a,0.4000,active,{T},,,"), act=ACT)
     assert report.load_id is None
 
 
-def test_bad_rows_are_put_aside_once_and_the_good_ones_are_stored(database: Database, registry, standing: Rows) -> None:  # type: ignore[no-untyped-def]
+def test_bad_rows_are_put_aside_once_and_the_good_ones_are_stored(
+    database: Database, registry: Registry, standing: Rows
+) -> None:
     directory = registry.write(vip_levels=f"okx,1,VIP1,{T}\nokx,2,gold,{T}\nokx,3,VIP1,never")
     report = load_registry(database, directory, act=ACT)
     assert report.files["vip_levels.csv"] == Counts(read=3, added=1, changed=0, unchanged=0, quarantined=2)
@@ -60,8 +62,8 @@ def test_bad_rows_are_put_aside_once_and_the_good_ones_are_stored(database: Data
     assert quarantine == [(1, "bad_row", str(directory / "vip_levels.csv"), row) for row in (3, 4)]
 
 
-def test_a_cycle_refuses_the_load_even_where_it_is_closed_by_a_row_of_an_earlier_one(  # type: ignore[no-untyped-def]
-    database: Database, registry, standing: Rows
+def test_a_cycle_refuses_the_load_even_where_it_is_closed_by_a_row_of_an_earlier_one(
+    database: Database, registry: Registry, standing: Rows
 ) -> None:
     load_registry(database, registry.write(brokers=f"a,A,api,,,active,{T},,,\nb,B,api,a,0.4,active,{T},,,"), act=ACT)
     later = "2026-02-01T00:00:00Z"
@@ -75,7 +77,7 @@ def test_a_cycle_refuses_the_load_even_where_it_is_closed_by_a_row_of_an_earlier
     assert standing("SELECT count(*) FROM load") == [(1,)]
 
 
-def test_brokers_that_nobody_describes_are_allowed_with_a_warning(database: Database, registry) -> None:  # type: ignore[no-untyped-def]
+def test_brokers_that_nobody_describes_are_allowed_with_a_warning(database: Database, registry: Registry) -> None:
     registry.write(
         brokers=f"a,A,api,,,active,{T},,,\nb,B,api,ghost,0.1,active,{T},,,",
         codes=f"t1,a,{T},\nt2,nobody,{T},",
@@ -90,14 +92,14 @@ def test_brokers_that_nobody_describes_are_allowed_with_a_warning(database: Data
     ]
 
 
-def test_a_misspelt_file_is_named(database: Database, registry) -> None:  # type: ignore[no-untyped-def]
+def test_a_misspelt_file_is_named(database: Database, registry: Registry) -> None:
     registry.write(codes=f"t1,a,{T},")
     (registry.directory / "client.csv").write_text("x\n")
     report = load_registry(database, registry.directory, act=ACT)
     assert report.warnings[0].endswith("client.csv: not a registry file, passed over; did you mean clients.csv?")
 
 
-def test_every_column_arrives_where_it_belongs(database: Database, registry, standing: Rows) -> None:  # type: ignore[no-untyped-def]
+def test_every_column_arrives_where_it_belongs(database: Database, registry: Registry, standing: Rows) -> None:
     registry.write(
         brokers=f"a,A,oauth,,,active,{T},,okx:7,0xABC",
         clients=f"okx,1,a,{T},2026-02-01T00:00:00Z,REF,TRUE,msa,0.0333",
@@ -108,7 +110,9 @@ def test_every_column_arrives_where_it_belongs(database: Database, registry, sta
     assert standing("SELECT model, own_accounts, payout_rail, payout_address FROM broker") == [
         ("oauth", ["okx:7"], None, "0xABC")
     ]
-    client = standing("SELECT referral_code, affiliated, account_class, rebate_share::text, effective_to::text FROM client_link")
+    client = standing(
+        "SELECT referral_code, affiliated, account_class, rebate_share::text, effective_to::text FROM client_link"
+    )
     assert client == [("REF", True, "msa", "0.0333", "2026-02-01 00:00:00+00")]
     assert standing("SELECT rate::text FROM fee_rate") == [("-0.0008",)]
     assert standing("SELECT tier, reason, effective_to FROM tier_override") == [("T3", "agreed", None)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,13 +13,14 @@ from settlement.errors import InputRefused
 from settlement.pipeline.load_registry import load_registry
 from settlement.pipeline.load_report import Act
 from settlement.store.database import Database
+from tests.pipeline.loads.settled import ACT, HOUR, Registry, Rows, SettledHour
 
-ACT = Act(loaded_by="tester")
-HOUR = datetime(2026, 9, 14, 8, tzinfo=UTC)
 T = "2026-01-01T00:00:00Z"
 QUARTER, THREE_QUARTERS = "2026-09-14T08:15:00Z", "2026-09-14T08:45:00Z"
 AFTER = "2026-09-14T09:00:00Z"
 BROKERS = f"alpha,A,api,,,active,{T},,,\nbeta,B,api,,,active,{T},,,\nalpha-1,A1,api,alpha,0.4,active,{T},,,"
+
+Case = tuple[dict[str, str], dict[str, Any], dict[str, str], str | None]
 
 # What stands, the settled line (at 08:30), what is loaded then, and the row that refuses it, if any.
 CASES = [
@@ -53,10 +54,11 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("before", "line", "loaded", "refused"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_a_change_to_what_a_settled_line_stands_on_is_refused(  # type: ignore[no-untyped-def]
-    database: Database, registry, settled_hour, before, line, loaded, refused
+@pytest.mark.parametrize("case", [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_a_change_to_what_a_settled_line_stands_on_is_refused(
+    database: Database, registry: Registry, settled_hour: SettledHour, case: Case
 ) -> None:
+    before, line, loaded, refused = case
     if before:
         load_registry(database, registry.write(**before), act=ACT)
     bill = settled_hour.line(**line)
@@ -74,27 +76,31 @@ def test_a_change_to_what_a_settled_line_stands_on_is_refused(  # type: ignore[n
     assert settled_hour.count("load") == loads
 
 
-def test_a_correction_is_recorded_beside_what_it_replaces(database: Database, registry, settled_hour, standing) -> None:  # type: ignore[no-untyped-def]
+def test_a_correction_is_recorded_beside_what_it_replaces(
+    database: Database, registry: Registry, settled_hour: SettledHour, standing: Rows
+) -> None:
     load_registry(database, registry.write(vip_levels=f"okx,1,VIP1,{T}"), act=ACT)
     settled_hour.line()
     act = Act(loaded_by="ana", correction="the venue told us late")
     load_id = load_registry(database, registry.write(vip_levels=f"okx,1,VIP7,{T}"), act=act).load_id
     rows = standing("SELECT level, replaced_by_load FROM vip_level ORDER BY row_id")
     assert rows == [(1, load_id), (7, None)]
-    recorded = standing(f"SELECT correction, loaded_by FROM load WHERE load_id = {load_id}")
-    assert recorded == [("the venue told us late", "ana")]
+    recorded = standing("SELECT load_id, correction FROM load WHERE loaded_by = 'ana'")
+    assert recorded == [(load_id, "the venue told us late")]
     assert not settled_hour.rechecked()  # settled lines change only through a recalculation
 
 
-def test_a_line_that_a_later_revision_left_pending_does_not_refuse(database: Database, registry, settled_hour) -> None:  # type: ignore[no-untyped-def]
+def test_a_line_that_a_later_revision_left_pending_does_not_refuse(
+    database: Database, registry: Registry, settled_hour: SettledHour
+) -> None:
     load_registry(database, registry.write(vip_levels=f"okx,1,VIP1,{T}"), act=ACT)
     bill = settled_hour.line()
     settled_hour.line(bill_id=bill, status="pending", revision=1)
     assert load_registry(database, registry.write(vip_levels=f"okx,1,VIP2,{T}"), act=ACT).load_id is not None
 
 
-def test_what_pending_lines_wait_for_marks_their_window_for_a_supplementary_run(  # type: ignore[no-untyped-def]
-    database: Database, registry, settled_hour
+def test_what_pending_lines_wait_for_marks_their_window_for_a_supplementary_run(
+    database: Database, registry: Registry, settled_hour: SettledHour
 ) -> None:
     settled_hour.line(status="pending")
     settled_hour.line()
@@ -103,10 +109,15 @@ def test_what_pending_lines_wait_for_marks_their_window_for_a_supplementary_run(
     assert settled_hour.rechecked()
 
 
-def test_a_window_without_pending_lines_is_left_alone(database: Database, registry, settled_hour) -> None:  # type: ignore[no-untyped-def]
+def test_a_window_without_pending_lines_is_left_alone(
+    database: Database, registry: Registry, settled_hour: SettledHour
+) -> None:
     settled_hour.line()
     assert load_registry(database, registry.write(vip_levels=f"okx,5,VIP2,{T}"), act=ACT).windows_marked == 0
 
+
+Links = dict[int, tuple[str, int | None]]
+"""Five minutes of the hour at which a link begins -> its broker, and for how many times five minutes it holds."""
 
 LINKS = st.dictionaries(
     st.integers(0, 11), st.tuples(st.sampled_from(["alpha", "beta"]), st.none() | st.integers(1, 12)), max_size=4
@@ -114,36 +125,33 @@ LINKS = st.dictionaries(
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(before=LINKS, loaded=LINKS.filter(bool), at=st.integers(0, 11))
-def test_it_refuses_exactly_when_what_was_in_force_at_the_fill_differs(  # type: ignore[no-untyped-def]
-    database: Database, registry, superuser: psycopg.Connection, settled_hour, before, loaded, at
+@given(before=LINKS, loaded_at=st.tuples(LINKS.filter(bool), st.integers(0, 11)))
+def test_it_refuses_exactly_when_what_was_in_force_at_the_fill_differs(
+    database: Database, registry: Registry, settled_hour: SettledHour, before: Links, loaded_at: tuple[Links, int]
 ) -> None:
-    superuser.execute("TRUNCATE client_link, load CASCADE")
-    superuser.execute("ALTER TABLE fill DISABLE TRIGGER ALL; ALTER TABLE line DISABLE TRIGGER ALL")
+    loaded, at = loaded_at
+    account = f"account-{settled_hour.lines}"
     if before:
-        load_registry(database, registry.write(clients=links(before)), act=ACT)
-    settled_hour.run_id = 0
-    superuser.execute("TRUNCATE settlement_window, run, line_20260914, fill_20260914 CASCADE")
-    settled_hour.line(status="excluded", minute=at * 5 + 2)
-    differs = in_force(before, at) != in_force(before | loaded, at)
-    registry.write(clients=links(loaded))
-    if differs:
+        load_registry(database, registry.write(clients=links(account, before)), act=ACT)
+    settled_hour.line(account=account, status="excluded", minute=at * 5 + 2)
+    registry.write(clients=links(account, loaded))
+    if in_force(before, at) != in_force(before | loaded, at):
         with pytest.raises(InputRefused):
             load_registry(database, registry.directory, act=ACT)
     else:
         load_registry(database, registry.directory, act=ACT)
 
 
-def links(rows: dict[int, tuple[str, int | None]]) -> str:
+def links(account: str, rows: Links) -> str:
     lines = []
     for begins, (broker, length) in rows.items():
         ends = "" if length is None else (HOUR + timedelta(minutes=5 * (begins + length))).isoformat()
-        lines.append(f"okx,1,{broker},{(HOUR + timedelta(minutes=5 * begins)).isoformat()},{ends},,,,")
+        lines.append(f"okx,{account},{broker},{(HOUR + timedelta(minutes=5 * begins)).isoformat()},{ends},,,,")
     return "\n".join(lines)
 
 
-def in_force(rows: dict[int, tuple[str, int | None]], at: int) -> str | None:
-    """The broker of the link in force between the fifth minutes `at` and `at` + 1."""
+def in_force(rows: Links, at: int) -> str | None:
+    """The broker of the link in force in the five minutes from `HOUR` + 5 x `at` on."""
     begun = [begins for begins in rows if begins <= at]
     if not begun:
         return None
