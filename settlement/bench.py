@@ -17,8 +17,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from sqlalchemy import text
-
 from settlement import runtime
 from settlement.sample.bench import START, write_bench
 from settlement.store.database import Database
@@ -109,9 +107,9 @@ def _copy_yardstick(database: Database, folder: Path) -> float:
     from settlement.store.copying import raw_cursor  # noqa: PLC0415
 
     data, columns = (folder / "encoded.csv").open("rb"), (folder / "columns").read_text()
-    with database.owner_engine().begin() as connection:
-        connection.execute(text("DROP TABLE IF EXISTS bench_copy"))
-        connection.execute(text(_CREATE_YARDSTICK))
+    with database.owner_engine().begin() as connection, raw_cursor(connection) as cursor:
+        cursor.execute("DROP TABLE IF EXISTS bench_copy")
+        cursor.execute(_CREATE_YARDSTICK)
     started = perf_counter()
     command = f"COPY bench_copy ({columns}) FROM STDIN WITH (FORMAT csv)"
     with (
@@ -140,5 +138,7 @@ def _settle(database: Database, folder: Path, hours: int) -> tuple[float, float]
 
 
 def _count_lines(database: Database) -> int:
-    with database.transaction() as connection:
-        return int(connection.execute(text("SELECT count(*) FROM line")).scalar_one())
+    from settlement.store.copying import raw_cursor  # noqa: PLC0415
+
+    with database.transaction() as connection, raw_cursor(connection) as cursor:
+        return int(cursor.execute("SELECT count(*) FROM line").fetchone()[0])

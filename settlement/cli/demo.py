@@ -25,7 +25,9 @@ ALARMING = ("error", "critical", "ended", "starting again", "Traceback", "did no
 
 @app.command()
 def demo(
-    *, once: Annotated[bool, typer.Option("--once", help="Stop when everything has been printed.")] = False
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Stop when everything has been printed.")] = False,
+    fills: Annotated[int, typer.Option(help="How many different fills the day has.", min=1)] = 24_000,
 ) -> None:
     """Run the sample program: load it, take its fills in, let the workers settle every hour, print what came of it.
 
@@ -43,7 +45,7 @@ def demo(
     runtime.redis_url()
     with runtime.open_database() as database:
         target.print(f"PostgreSQL  {database.describe()}", highlight=False)
-        sample = write_sample(configured.home / "sample")
+        sample = write_sample(configured.home / "sample", fills=fills)
         target.print(f"sample      {configured.home / 'sample'}", highlight=False)
         news = take_in(database, sample, target)
         processes = service_processes(configured)
@@ -99,15 +101,16 @@ def _settle(database: Database, sample: Sample, group: Group, target: Console) -
     if settled < windows:
         subprocess.run(celery("call", "settlement.sweep"), check=True, capture_output=True)  # noqa: S603 - our own command
     columns = (TextColumn("settling"), BarColumn(), MofNCompleteColumn(), TextColumn("windows"), TimeElapsedColumn())
-    deadline, next_line = time.monotonic() + SETTLE_SECONDS_MAX, 0.0
+    deadline, next_line, told = time.monotonic() + SETTLE_SECONDS_MAX, 0.0, -1
     with Bar(*columns, console=target, transient=True, disable=not target.is_terminal) as bar:
         task = bar.add_task("settling", total=windows)
         while True:
             settled, windows, runs = look()
             bar.update(task, completed=settled, total=windows)
-            if not target.is_terminal and (time.monotonic() >= next_line or settled == windows):
+            due = settled == windows or (settled != told and time.monotonic() >= next_line)
+            if due and not target.is_terminal:
                 target.print(f"settled     {settled} of {windows} windows", highlight=False)
-                next_line = time.monotonic() + PLAIN_LINE_SECONDS
+                next_line, told = time.monotonic() + PLAIN_LINE_SECONDS, settled
             if settled == windows or group.stopping:
                 return runs > runs_before
             if time.monotonic() > deadline:

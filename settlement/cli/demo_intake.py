@@ -61,7 +61,7 @@ def _ingest(database: Database, path: Path, source: str, target: Console) -> boo
     with target.status(f"taking in {path.name}"):
         report = ingest(
             database,
-            FillFile(path),
+            FillFile(path=path),
             source=source,
             file=path.name,
             loaded_by=current_user(),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from settlement.config import Settings
     from settlement.pipeline.doctor import Check
 
-PING_SECONDS = 1.5
+HEALTH_SECONDS_MAX = 60
 STYLES = {"ok": "green", "attention": "yellow", "broken": "red"}
 
 
@@ -103,21 +105,22 @@ def _redis() -> list[Check]:
 
 
 def _workers() -> list[Check]:
-    from settlement.pipeline.doctor import attention, ok
-    from workers.app import app as celery
-    from workers.app import refuse_unsafe
-    from workers.queues import QUEUES
+    from settlement.pipeline.doctor import attention, broken, ok
 
-    celery.loader.import_default_modules()
-    refuse_unsafe(celery)
+    asked = subprocess.run(
+        [sys.executable, "-P", "-m", "workers.health"], check=False, capture_output=True, timeout=HEALTH_SECONDS_MAX
+    )
+    if asked.returncode:
+        said = asked.stderr.decode(errors="replace").strip().splitlines()
+        return [broken("workers", said[-1] if said else "cannot be asked", "run: python -m workers.health")]
+    found = json.loads(asked.stdout)
+    if found["unsafe"]:
+        return [broken("time limits", found["unsafe"], "correct workers/app.py")]
     checks = [ok("time limits", "Redis keeps a message for longer than its task may run")]
-    answers = celery.control.inspect(timeout=PING_SECONDS).active_queues() or {}
-    served = {queue["name"] for queues in answers.values() for queue in queues}
-    unserved = [name for name in QUEUES if name not in served]
-    if unserved:
-        checks.append(attention("workers", f"nobody works for {', '.join(unserved)}", "settlement up"))
+    if found["unserved"]:
+        checks.append(attention("workers", f"nobody works for {', '.join(found['unserved'])}", "settlement up"))
     else:
-        checks.append(ok("workers", f"{len(answers)} answer, every queue is served"))
+        checks.append(ok("workers", f"{found['workers']} answer, every queue is served"))
     return checks
 
 

@@ -13,6 +13,7 @@ import typer
 
 from settlement.cli.app import app
 from settlement.cli.output import print_json
+from settlement.cli.times import parse_time
 
 if TYPE_CHECKING:
     from settlement.pipeline.load_report import Act, LoadReport
@@ -172,17 +173,15 @@ def _act(by: str | None, correction: str | None) -> Act:
 
 
 def _instant(value: str | None) -> datetime | None:
+    """A time as every command takes it, or epoch milliseconds as the files do."""
     if value is None:
         return None
     import pyarrow as pa
 
     from schemas.text_columns import parse_times
 
-    times, good = parse_times(pa.array([value]))
-    if not good[0].as_py():
-        raise typer.BadParameter(f"{value!r} is not a time like 2026-03-02T06:00:00Z", param_hint="--effective-from")
-    instant: datetime = times[0].as_py()
-    return instant
+    instant: datetime | None = parse_times(pa.array([value]))[0][0].as_py()
+    return instant or parse_time(value, option="--effective-from")
 
 
 @contextmanager

@@ -128,8 +128,9 @@ def _words_of_ascii(column: pa.Array) -> Words:
 
 def hash_text(value: str) -> int:
     """A 64-bit number of a text, by its bytes."""
-    result = 0
-    for byte in value.encode():
+    data = value.encode()
+    result = len(data)
+    for byte in data:
         result = ((result ^ byte) * _MIX[0]) & _MASK
     return result
 

@@ -39,9 +39,7 @@ _DIFFERENCES = ", ".join(
 )
 _COMPARE = f"INSERT INTO compared_fill SELECT s.row_number, concat_ws(', ', {_DIFFERENCES}) FROM"
 _NEW = "SELECT * FROM staged_fill f WHERE NOT EXISTS (SELECT FROM compared_fill c WHERE c.row_number = f.row_number)"
-_COMPARE_STORED = f"""
-    {_COMPARE} ({_NEW}) s JOIN fill t USING ({_KEY}) WHERE t.executed_at >= :start AND t.executed_at < :end
-"""
+_WITH_STORED = f"s JOIN fill t USING ({_KEY}) WHERE t.executed_at >= :start AND t.executed_at < :end"
 _COMPARE_REPEATED = f"""
     WITH new AS MATERIALIZED ({_NEW})
     {_COMPARE} new s JOIN (SELECT DISTINCT ON ({_KEY}) * FROM new ORDER BY {_KEY}, row_number) t USING ({_KEY})
@@ -107,10 +105,13 @@ def _stage(connection: Connection, batch: FillBatch) -> None:
 def _compare_with_stored(connection: Connection, batch: FillBatch, other_days: Iterable[date]) -> None:
     """Duplicates stand in the batch's own hours, so those are read first; what is left is looked for in whole days."""
     own_hours = {"start": min(batch.hours), "end": max(batch.hours) + timedelta(hours=1)}
-    connection.execute(text(_COMPARE_STORED), own_hours)
+    connection.execute(text(f"{_COMPARE} staged_fill {_WITH_STORED}"), own_hours)
+    connection.execute(text("ANALYZE compared_fill (row_number)"))
     for day in sorted({*batch.days, *other_days}):
         start = datetime.combine(day, time(), tzinfo=UTC)
-        connection.execute(text(_COMPARE_STORED), {"start": start, "end": start + timedelta(days=1)})
+        connection.execute(
+            text(f"{_COMPARE} ({_NEW}) {_WITH_STORED}"), {"start": start, "end": start + timedelta(days=1)}
+        )
 
 
 def _load_ids(batch: FillBatch) -> pa.Array:

@@ -25,32 +25,34 @@ FROM staged_price GROUP BY currency, ts HAVING count(*) > 1
 _DROP_REPEATED = """
 DELETE FROM staged_price s USING repeated_price r WHERE s.currency = r.currency AND s.ts = r.ts AND s.row_number > r.first
 """
-_AFFECTED = """
-WITH added AS (
-    SELECT p.currency, p.ts, p.price_usdt, s.row_number FROM staged_price s
-    JOIN price p ON p.currency = s.currency AND p.ts = s.ts AND p.load_id = :load
-    WHERE s.ts < :settled_end
-), reach AS (
-    SELECT a.*, coalesce((SELECT min(n.ts) FROM price n WHERE n.replaced_by_load IS NULL AND n.currency = a.currency
-                          AND n.ts > a.ts), 'infinity') AS until
-    FROM added a
-), touched AS (
-    SELECT DISTINCT w.window_start FROM settlement_window w
-    JOIN reach r ON w.window_start < r.until AND w.window_start + interval '1 hour' > r.ts
-    WHERE w.status <> 'open'
+# From when until when each loaded price is now the one in force, an hour a row: windows are hours, so that a line meets
+# the few prices of its own hour instead of all of its currency.
+_IN_FORCE = """
+CREATE TEMP TABLE in_force_price ON COMMIT DROP AS
+SELECT r.*, hour AS window_start FROM (
+    SELECT p.currency, p.ts, p.price_usdt, s.row_number, coalesce((
+        SELECT min(n.ts) FROM price n
+        WHERE n.replaced_by_load IS NULL AND n.currency = p.currency AND n.ts > p.ts), 'infinity') AS until
+    FROM staged_price s JOIN price p ON p.currency = s.currency AND p.ts = s.ts AND p.load_id = :load
+    WHERE s.ts < :settled_end) r
+CROSS JOIN generate_series(
+    date_trunc('hour', greatest(r.ts, :settled_start), 'UTC'), least(r.until, :settled_end), interval '1 hour') hour
+"""
+_FIRST_LINE = """
+WITH found AS MATERIALIZED (
+    SELECT c.currency, c.row_number, l.window_start, l.venue AS of_venue, l.account AS of_account, l.bill_id
+    FROM current_line l
+    JOIN basis b ON b.basis_id = l.basis_id AND b.status = 'earned'
+    CROSS JOIN LATERAL (VALUES (l.price_id), (l.notional_price_id)) v (price_id)
+    JOIN price used ON used.price_id = v.price_id
+    JOIN in_force_price c ON c.window_start = l.window_start AND c.currency = used.currency
+     AND c.ts >= used.ts AND c.price_usdt <> used.price_usdt
+    JOIN fill f ON f.venue = l.venue AND f.account = l.account AND f.bill_id = l.bill_id
+     AND f.executed_at >= c.ts AND f.executed_at < c.until
+    WHERE l.window_start >= :settled_start AND l.window_start < :settled_end
+      AND f.executed_at >= :settled_start AND f.executed_at < :settled_end
 )
-SELECT r.currency, r.row_number, l.window_start, l.venue, l.account, l.bill_id
-FROM touched w
-JOIN current_line l ON l.window_start = w.window_start
-JOIN basis b ON b.basis_id = l.basis_id AND b.status = 'earned'
-JOIN fill f ON f.venue = l.venue AND f.account = l.account AND f.bill_id = l.bill_id
- AND f.executed_at >= w.window_start AND f.executed_at < w.window_start + interval '1 hour'
-JOIN price used ON used.price_id IN (l.price_id, l.notional_price_id)
-JOIN reach r ON r.currency = used.currency AND r.ts >= used.ts AND r.ts <= f.executed_at
- AND r.price_usdt <> used.price_usdt
-WHERE l.window_start >= :settled_start AND l.window_start < :settled_end
-  AND f.executed_at >= :settled_start AND f.executed_at < :settled_end
-ORDER BY l.window_start, l.venue, l.account, l.bill_id LIMIT 1
+SELECT * FROM found ORDER BY window_start, of_venue, of_account, bill_id LIMIT 1
 """
 
 
@@ -75,14 +77,10 @@ def merge(connection: Connection, *, load_id: int) -> Merged:
 
 def refuse_settled_change(connection: Connection, *, load: Load) -> None:
     """Raises `InputRefused` if a settled, earned line would have been valued by one of the loaded prices."""
-    found = (
-        connection.execute(
-            text(_AFFECTED),
-            {"load": load.load_id, "settled_start": load.period.start, "settled_end": load.period.end},
-        )
-        .mappings()
-        .first()
-    )
+    settled = {"settled_start": load.period.start, "settled_end": load.period.end}
+    connection.execute(text(_IN_FORCE), settled | {"load": load.load_id})
+    connection.execute(text("ANALYZE in_force_price"))
+    found = connection.execute(text(_FIRST_LINE), settled).mappings().first()
     if found is not None:
         where = f"{load.source} row {found['row_number']}"
         raise settled_refusal(found, subject=f"the price of {found['currency']}", where=where)

@@ -68,17 +68,24 @@ def prepare(cursor: Any) -> None:
         _read_terms(cursor, terms_id, tomllib.loads(document, parse_float=Decimal))
 
 
-def rerate_query() -> str:
-    """The re-rating of what stands in rerate_asked, as one query."""
-    return read_sql("rerate.sql")
+def rerate(cursor: Any) -> None:
+    """Rates what stands in rerate_asked again, into the table rerate_outcome."""
+    cursor.execute("ANALYZE rerate_asked")
+    cursor.execute(read_sql("rerate_fill.sql"))
+    cursor.execute("ANALYZE rerate_fill")
+    # The planner knows nothing of how many rows a step yields and takes it for few: a loop over all of them, for each.
+    cursor.execute("SET LOCAL enable_nestloop = off")
+    cursor.execute("SET LOCAL jit = off")
+    cursor.execute(f"CREATE TEMP TABLE rerate_outcome ON COMMIT DROP AS {read_sql('rerate.sql')}")
+    cursor.execute("SET LOCAL enable_nestloop = on")
+    cursor.execute("ANALYZE rerate_outcome")
 
 
 def _compared(cursor: Any) -> Rerated:
-    cursor.execute("ANALYZE rerate_asked")
-    cursor.execute(f"CREATE TEMP TABLE rerate_outcome ON COMMIT DROP AS {rerate_query()}")
+    rerate(cursor)
     findings = [finding for (finding,) in cursor.execute(read_sql("rerate_compare.sql"))]
     (examined,) = cursor.execute("SELECT count(*) FROM rerate_asked").fetchone()
-    cursor.execute("DROP TABLE rerate_outcome")
+    cursor.execute("DROP TABLE rerate_outcome, rerate_fill")
     return Rerated(examined=examined, findings=findings)
 
 

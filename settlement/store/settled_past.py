@@ -75,20 +75,19 @@ WHERE g.at < :settled_end AND g.until > :settled_start
   AND a.content IS DISTINCT FROM b.content AND (b.content IS NOT NULL OR NOT :gap_is_pending)
 """
 
+# A line exists only where a run has settled its window. Materialized, so that the lines are found by hash joins: asked
+# for the first one only, the planner would walk the lines in order and look each of them up.
 _FIRST_LINE = """
-SELECT $c_columns, c.begins_at, w.window_start, l.venue, l.account, l.bill_id
-FROM $changed c
-JOIN settlement_window w ON w.status <> 'open'
- AND w.window_start < c.ends_at AND w.window_start + interval '1 hour' > c.begins_at
-JOIN current_line l ON l.window_start = w.window_start
-JOIN basis b ON b.basis_id = l.basis_id AND b.status = ANY (:statuses)
-JOIN fill f ON f.venue = l.venue AND f.account = l.account AND f.bill_id = l.bill_id
- AND f.executed_at >= w.window_start AND f.executed_at < w.window_start + interval '1 hour'
-WHERE f.executed_at >= c.begins_at AND f.executed_at < c.ends_at AND $stands_on
-  AND w.window_start < :last AND w.window_start > :first - interval '1 hour'
-  AND l.window_start < :last AND l.window_start > :first - interval '1 hour'
-  AND f.executed_at < :last AND f.executed_at >= :first
-ORDER BY w.window_start, l.venue, l.account, l.bill_id LIMIT 1
+WITH found AS MATERIALIZED (
+    SELECT $c_columns, c.begins_at, l.window_start, l.venue AS of_venue, l.account AS of_account, l.bill_id
+    FROM current_line l
+    JOIN basis b ON b.basis_id = l.basis_id AND b.status = ANY (:statuses)
+    JOIN fill f ON f.venue = l.venue AND f.account = l.account AND f.bill_id = l.bill_id
+    JOIN $changed c ON $stands_on AND f.executed_at >= c.begins_at AND f.executed_at < c.ends_at
+    WHERE l.window_start > CAST(:first AS timestamptz) - interval '1 hour' AND l.window_start < :last
+      AND f.executed_at >= :first AND f.executed_at < :last
+)
+SELECT * FROM found ORDER BY window_start, of_venue, of_account, bill_id LIMIT 1
 """
 
 # A change of a broker touches the lines of everybody below it in the tree, as the tree stood before or stands now.
@@ -201,7 +200,7 @@ def _refuse(connection: Connection, table: FactTable, *, key: dict[str, Any], fo
 def settled_refusal(found: Any, *, subject: str, where: str) -> InputRefused:
     """The refusal that names the first settled line that would change."""
     window = found["window_start"].strftime("%Y-%m-%dT%H:%MZ")
-    line = f"{found['venue']} {found['account']} {found['bill_id']}"
+    line = f"{found['of_venue']} {found['of_account']} {found['bill_id']}"
     return InputRefused(
         f"it changes {subject} in the past of settled windows, first {window} (line {line})",
         where=where,

@@ -7,17 +7,14 @@ import json
 import random
 from collections import defaultdict
 from decimal import Decimal
-from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
-import settlement.cli.main
-from settlement.cli.app import app
+from tests.functional.commands import exported, run
 
-pytestmark = pytest.mark.shared
+pytestmark = [pytest.mark.shared, pytest.mark.usefixtures("configured")]
 RANGE = ("--from", "2026-09-14T06:00:00Z", "--to", "2026-09-14T10:00:00Z")
 AMOUNTS = {"net_fee_usdt", "rate", "commission_usdt", "price_usdt", "notional_usdt", "amount_usdt", "balance_usdt"}
 
@@ -27,18 +24,6 @@ def worked(shared_dir: Path) -> Path:
     return shared_dir / "examples" / "worked"
 
 
-@pytest.fixture(autouse=True)
-def configured(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settlement.cli.main.main  # registers every command
-    monkeypatch.setenv("SETTLEMENT_DATABASE_URL", database_url)
-
-
-def run(*arguments: str | Path) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
 def load_facts(worked: Path) -> None:
     run("init")
     run("registry", "load", worked / "registry")
@@ -46,10 +31,6 @@ def load_facts(worked: Path) -> None:
     run("terms", "load", worked / "terms-2.toml")
     run("instruments", "load", worked / "instruments.json")
     run("prices", "load", worked / "prices.csv")
-
-
-def exported(what: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(StringIO(run("export", what))))
 
 
 def by_value(rows: list[dict[str, str]], columns: list[str]) -> list[tuple[object, ...]]:

@@ -21,8 +21,8 @@ from settlement.pipeline.load_terms import load_terms, read_document
 from settlement.pipeline.settle import settle_window
 from settlement.sample.world import Sample, write_sample
 from settlement.store.database import Database
-from settlement.venues.files.csv import read_csv_fills
 from settlement.venues.okx.instruments import parse_instruments
+from settlement.venues.reading import FillFile
 
 BEFORE_TERMS = datetime(2026, 3, 1, 23, tzinfo=UTC)
 CHANGE_OF_TERMS = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -31,12 +31,12 @@ NOT_SETTLED = CHANGE_OF_TERMS + timedelta(hours=1)
 
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    return write_sample(tmp_path_factory.mktemp("sample"), fills=20_000)
+    return write_sample(tmp_path_factory.mktemp("sample"), fills=8_000)
 
 
 @pytest.fixture(scope="session")
 def settled_url(template: str, sample: Sample) -> Iterator[str]:
-    """The URL of a database with the sample's facts, one of its feeds, and two of its windows settled; only to be read."""
+    """The URL of a database with the sample's facts, its fills, and two of its windows settled; only to be read."""
     name = f"reports_{uuid.uuid4().hex[:16]}"
     server = make_url(runtime.database_url()).set(drivername="postgresql")
     url = server.set(database=name).render_as_string(hide_password=False)
@@ -70,10 +70,9 @@ def _settle(url: str, sample: Sample) -> None:
     instruments = parse_instruments(sample.instruments.read_bytes(), source=sample.instruments.name)
     load_instruments(database, instruments, act=act)
     load_prices(database, sample.prices, act=act)
-    for path in sample.fills["gateway"]:
-        with path.open("rb") as stream:
-            blocks = list(read_csv_fills(stream, file=path.name))
-        ingest(database, blocks, source="gateway", file=path.name, loaded_by="test", now=now)
+    for source, paths in sample.fills.items():
+        for path in paths:
+            ingest(database, FillFile(path=path), source=source, file=path.name, loaded_by="test", now=now)
     for window in (BEFORE_TERMS, CHANGE_OF_TERMS):
         settle_window(database, window, now=now)
     database.dispose()

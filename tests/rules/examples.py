@@ -11,7 +11,6 @@ by account 1; it earns. Each case is settled by the rules and by the reference, 
 
 from __future__ import annotations
 
-
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any

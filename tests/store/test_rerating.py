@@ -12,7 +12,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from settlement.store.database import Database
-from settlement.store.rerating import prepare, rerate_query
+from settlement.store.rerating import prepare, rerate
 from tests.store.worked_example import load_worked_example, rows_of
 
 AMOUNTS = ("net_fee_usdt", "rate", "commission_usdt", "price_usdt", "notional_usdt")
@@ -33,10 +33,12 @@ def worked(superuser: psycopg.Connection, shared_dir: Path) -> Path:
 @pytest.fixture
 def rerated(database: Database, worked: Path) -> Iterator[list[dict[str, Any]]]:  # noqa: ARG001 - loads what is rated
     with database.transaction() as connection:
-        cursor = connection.connection.driver_connection.cursor(row_factory=dict_row)
-        prepare(connection.connection.driver_connection.cursor())
+        cursor = connection.connection.driver_connection.cursor()
+        prepare(cursor)
         cursor.execute(ASK_EVERY_FILL)
-        cursor.execute(f"SELECT * FROM ({rerate_query()}) outcome JOIN rerate_asked USING (n)")  # noqa: S608 - our own query
+        rerate(cursor)
+        cursor.row_factory = dict_row
+        cursor.execute("SELECT * FROM rerate_outcome JOIN rerate_asked USING (n)")
         yield cursor.fetchall()
 
 

@@ -62,6 +62,12 @@ INSERT INTO settlement_window (window_start)
     SELECT hour FROM generate_series(CAST(:first AS timestamptz), CAST(:first AS timestamptz) + interval '3 hours', '1 hour') hour
 """
 
+HEADER_OF_CSV = (
+    "venue,account,bill_id,trade_id,order_id,instrument,instrument_type,side,liquidity,price,size,fee,fee_currency,tag,"
+    "executed_at"
+)
+FILL_COLUMNS_OF_CSV = ",t,o,BTC-USDT,SPOT,buy,taker,50000,0.01,-0.5,USDT,,2026-03-01T06:30:00Z"
+
 RESULT = {
     "lines": """
         SELECT l.window_start, venue, account, bill_id, l.revision, broker_id, status, reason, net_fee_usdt, rate,
@@ -111,6 +117,21 @@ def open_shards(database: Database) -> int:
     query = text("SELECT count(*) FROM run JOIN run_shard USING (run_id) WHERE closed_at IS NULL")
     with database.transaction() as connection:
         return int(connection.execute(query).scalar_one())
+
+
+def fills(database: Database) -> int:
+    with database.transaction() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM fill")).scalar_one())
+
+
+def ingested(database: Database) -> list[tuple[int, int]]:
+    """What each load stored and found there already, in the order they were committed."""
+    query = text("""
+        SELECT (data->>'stored')::int, (data->>'duplicate')::int FROM outbox WHERE type = 'fills.ingested'
+        ORDER BY outbox_id
+    """)
+    with database.transaction() as connection:
+        return [tuple(row) for row in connection.execute(query)]
 
 
 def waits_for_lock(superuser: psycopg.Connection) -> bool:

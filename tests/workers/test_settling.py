@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -57,6 +58,17 @@ def test_every_task_delivered_twice_at_once_to_two_workers_changes_nothing(
     fleet.wait_until(lambda: program.statuses(database) == ALL_SETTLED, seconds=90)
     fleet.wait_until(lambda: fleet.redis.llen("settle") + fleet.redis.hlen("settlement.unacked") == 0)
     assert program.result(database) == expected
+
+
+def test_a_file_delivered_twice_at_once_is_taken_in_once(fleet: Fleet, database: Database, tmp_path: Path) -> None:
+    file = tmp_path / "fills.csv"
+    rows = [f"okx,1,bill-{number}" + program.FILL_COLUMNS_OF_CSV for number in range(500)]
+    file.write_text("\n".join([program.HEADER_OF_CSV, *rows]))
+    fleet.start_worker(app="workers.app", concurrency=2)
+    fleet.send_all(("settlement.ingest_file", [str(file)]) for _ in range(2))
+    fleet.wait_until(lambda: program.ingested(database) == [(500, 0), (0, 500)])
+    assert program.fills(database) == 500
+    assert program.statuses(database) == ["open"]
 
 
 def test_what_a_dead_worker_and_an_emptied_redis_lost_is_found_again_by_the_sweep(

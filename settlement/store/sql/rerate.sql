@@ -1,19 +1,8 @@
--- The rulebook a second time, in plain SQL, apart from settlement/rules: what each line of rerate_asked comes to by the
+-- The rulebook a second time, in plain SQL, apart from settlement/rules: what each fill of rerate_fill comes to by the
 -- facts that were known at its known_at. One step after the other; a row of each step has the n of its line.
 WITH RECURSIVE
 
-asked AS MATERIALIZED (
-    SELECT a.n, a.known_at, f.venue, f.account, f.bill_id, f.instrument, f.instrument_type, f.liquidity, f.price, f.size,
-           f.fee, f.fee_currency, nullif(f.tag, '') AS tag, f.executed_at, f.fee_rate, coalesce(f.fee_rebate, 0) AS fee_rebate,
-           nullif(f.fee_discount, '') AS fee_discount, nullif(nullif(f.channel, ''), 'unknown') AS channel, f.sub_type,
-           CASE WHEN f.instrument_type IN ('SPOT', 'MARGIN') THEN 'spot'
-                WHEN f.instrument_type IN ('SWAP', 'FUTURES') THEN 'futures'
-                WHEN f.instrument_type = 'OPTION' THEN 'options'
-                WHEN f.instrument_type = 'EVENTS' THEN 'events' END AS product
-    FROM rerate_asked a
-    JOIN fill f ON f.venue = a.venue AND f.account = a.account AND f.bill_id = a.bill_id
-     AND f.executed_at >= a.window_start AND f.executed_at < a.window_start + interval '1 hour'
-),
+asked AS (SELECT * FROM rerate_fill),
 
 -- Facts, each with the time from which it was known and the time at which another row replaced it.
 loaded AS (SELECT load_id, loaded_at FROM load),
@@ -109,7 +98,7 @@ up AS (
     )
 ),
 tree AS MATERIALIZED (
-    SELECT u.n, max(u.broker_id) FILTER (WHERE u.parent_id IS NULL) AS root,
+    SELECT u.n, count(*) AS depth, max(u.broker_id) FILTER (WHERE u.parent_id IS NULL) AS root,
            bool_and(u.status = 'active') AND bool_or(u.parent_id IS NULL) AS active,
            bool_or(a.venue || ':' || a.account = ANY (u.own_accounts)) AS own_account
     FROM up u JOIN asked a USING (n) GROUP BY u.n
@@ -246,8 +235,8 @@ path AS (
     SELECT u.n, row_number() OVER (PARTITION BY u.n ORDER BY u.above DESC) AS step, u.broker_id AS payee, u.share
     FROM up u JOIN rated USING (n)
     UNION ALL
-    SELECT r.n, (SELECT count(*) FROM up u WHERE u.n = r.n) + 1, 'client:' || r.venue || ':' || r.account, r.rebate_share
-    FROM rated r WHERE r.rebate_share IS NOT NULL
+    SELECT r.n, tree.depth + 1, 'client:' || r.venue || ':' || r.account, r.rebate_share
+    FROM rated r JOIN tree USING (n) WHERE r.rebate_share IS NOT NULL
 ),
 received AS (
     SELECT n, 1::bigint AS step, commission_usdt AS amount_usdt FROM rated
