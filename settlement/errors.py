@@ -2,7 +2,7 @@
 
 SettlementError
 ├── Refused              what was asked is refused: exit code 1, one line: what, where, what to do
-│   ├── InputRefused     a file or a document cannot be taken in
+│   ├── InputRefused          a file or a document cannot be taken in
 │   └── IdempotencyConflict   the same key was posted before with other content
 └── Unavailable          a server does not answer; trying again may help
     (retry_helps is True only here)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from settlement.cli.app import app
-from settlement.cli.output import print_json, progress
+from settlement.cli.output import print_json
 
 if TYPE_CHECKING:
     from settlement.pipeline.ingest import IngestReport
@@ -46,7 +48,7 @@ def ingest(  # noqa: PLR0913 - the options of the contract
     reports: dict[str, IngestReport] = {}
     refusals: list[Refused] = []
     with open_database() as database:
-        for path in progress(files, label="taking in"):
+        for path in files:
             try:
                 reports[str(path)] = _ingest(
                     database, path, file_format=file_format, account=account, source=source, by=by
@@ -88,14 +90,29 @@ def _ingest(  # noqa: PLR0913 - the options of the contract
     from settlement.pipeline.load_report import current_user
     from settlement.venues.reading import FillFile
 
-    return take_in(
-        database,
-        FillFile(path, file_format, account),
-        source=source,
-        file=path.name,
-        loaded_by=by or current_user(),
-        now=datetime.now(UTC),
-    )
+    with _progress_bar(path) as advance:
+        return take_in(
+            database,
+            FillFile(path, file_format, account, advance),
+            source=source,
+            file=path.name,
+            loaded_by=by or current_user(),
+            now=datetime.now(UTC),
+        )
+
+
+@contextmanager
+def _progress_bar(path: Path) -> Iterator[Callable[[int], None] | None]:
+    """What to tell how many bytes have been read: a bar on standard error, or nothing where that is no terminal."""
+    if not sys.stderr.isatty() or not path.is_file():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"taking in {path.name}", total=path.stat().st_size)
+        yield lambda bytes_read: bar.update(task, completed=bytes_read)
 
 
 def _tell(reports: dict[str, IngestReport], *, as_json: bool) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from settlement.cli.app import app
+
+if TYPE_CHECKING:
+    from settlement.payouts.planning import Payout
 
 payouts_app = typer.Typer(help="Look at payout instructions.", no_args_is_help=True)
 app.add_typer(payouts_app, name="payouts")
@@ -39,9 +42,16 @@ def list_command(
     with open_database() as database, database.transaction() as connection:
         found = list_payouts(connection, status=PayoutStatus(status) if status else None, payee=payee)
     if as_json:
-        print_json([asdict(payout) | {"amount": f"{payout.amount:f}"} for payout in found])
+        print_json([_document(payout) for payout in found])
         return
     for payout in found:
         destination = f"{payout.rail} {payout.address}" if payout.rail else "no address yet"
         typer.echo(f"{payout.payout_id}  {payout.status:<9}  {payout.amount:f} USDT  {payout.payee}  {destination}")
     typer.echo(f"{len(found):,} payouts")
+
+
+def _document(payout: Payout) -> dict[str, Any]:
+    """The instruction under the names of `settlement export payouts`."""
+    document = asdict(payout)
+    amount = document.pop("amount")
+    return document | {"amount_usdt": f"{amount:f}"}

@@ -29,7 +29,7 @@ from settlement.store.fill_batch import FillBatch, make_batch
 from settlement.store.fill_conflicts import store_new_fills
 from settlement.store.outbox import emit
 
-BATCH_ROWS = 50_000
+BATCH_ROWS = 25_000
 REASONS_KEPT = 5
 LOCKED_ACCOUNTS_KEPT = 200_000
 REACH_ROWS_KEPT = 250_000
@@ -50,7 +50,7 @@ class IngestReport:
     first_reasons: tuple[str, ...] = ()
 
 
-def ingest(
+def ingest(  # noqa: PLR0913 - where the fills come from, in the words of the load's row
     database: Database, blocks: Iterable[Block], *, source: str, file: str, loaded_by: str, now: datetime
 ) -> IngestReport:
     """Stores the fills of `blocks`, which `file` was read into, and says what became of them.
@@ -63,7 +63,8 @@ def ingest(
     how = _Manner()
     while True:
         try:
-            return _Load(database, source=source, file=file, loaded_by=loaded_by, now=now, how=how).run(blocks)
+            load = _Load(database=database, source=source, file=file, loaded_by=loaded_by, now=now, how=how)
+            return load.run(blocks)
         except _KeyOnTwoDaysError:
             how = replace(how, careful=True)
         except Exception as error:
@@ -91,105 +92,105 @@ class _Batch:
     rows_read: int
 
 
+@dataclass(kw_only=True)
 class _Load:
     """One try to take a file in: what it was told, and what it has done so far in its transaction."""
 
-    def __init__(
-        self, database: Database, *, source: str, file: str, loaded_by: str, now: datetime, how: _Manner
-    ) -> None:
-        self._database, self._source, self._file, self._loaded_by = database, source, file, loaded_by
-        self._now, self._how = now, how
-        self._done = IngestReport()
-        self._days: set[date] = set()
-        self._hours: set[datetime] = set()
-        self._locked: set[fills.Account] = set()
-        self._reaches: list[pa.Table] = []
-        self._known_keys_expected = False
+    database: Database
+    source: str
+    file: str
+    loaded_by: str
+    now: datetime
+    how: _Manner
+    done: IngestReport = IngestReport()
+    days: set[date] = field(default_factory=set)
+    hours: set[datetime] = field(default_factory=set)
+    locked: set[fills.Account] = field(default_factory=set)
+    reaches: list[pa.Table] = field(default_factory=list)
+    known_keys_expected: bool = False
 
     def run(self, blocks: Iterable[Block]) -> IngestReport:
         """The whole transaction."""
-        with self._database.transaction() as connection:
-            fills.begin_ingest(connection, alone=self._how.alone)
-            load_id = fills.open_load(connection, source=self._source, loaded_by=self._loaded_by)
-            for batch in ahead(_batches(blocks, load_id=load_id, now=self._now)):
+        with self.database.transaction() as connection:
+            fills.begin_ingest(connection, alone=self.how.alone)
+            load_id = fills.open_load(connection, source=self.source, loaded_by=self.loaded_by)
+            for batch in ahead(_batches(blocks, load_id=load_id, now=self.now)):
                 self._count(read=batch.rows_read)
                 if batch.bad.num_rows:
                     self._put_aside(connection, batch.bad, load_id=load_id)
                 if batch.fills is not None:
                     self._store(connection, batch.fills)
             self._finish_reach(connection, load_id=load_id)
-            if self._hours:
-                fills.touch_windows(connection, self._hours)
+            if self.hours:
+                fills.touch_windows(connection, self.hours)
             self._emit(connection, load_id=load_id)
-        return self._done
+            if self.done.quarantined or self.done.conflict:
+                reasons = fills.first_reasons(connection, load_id=load_id, limit=REASONS_KEPT)
+                self.done = replace(self.done, first_reasons=tuple(reasons))
+        return self.done
 
     def _count(self, **more: int) -> None:
-        self._done = replace(self._done, **{name: getattr(self._done, name) + count for name, count in more.items()})
+        self.done = replace(self.done, **{name: getattr(self.done, name) + count for name, count in more.items()})
 
     def _put_aside(self, connection: Any, bad: pa.Table, *, load_id: int) -> None:
-        fills.quarantine_rows(connection, bad, load_id=load_id, file=self._file)
+        fills.quarantine_rows(connection, bad, load_id=load_id, file=self.file)
         self._count(quarantined=bad.num_rows)
-        known = self._done.first_reasons
-        more = [
-            f"row {row['row_number']}: {row['reason']}" for row in bad.slice(0, REASONS_KEPT - len(known)).to_pylist()
-        ]
-        self._done = replace(self._done, first_reasons=(*known, *more))
 
     def _store(self, connection: Any, batch: FillBatch) -> None:
         self._make_days(batch)
         self._lock_accounts(connection, batch)
-        other_days = fill_reach.overlapping_days(connection, batch.reach) if self._how.careful else []
-        unsure = other_days or self._known_keys_expected or (self._how.careful and batch.days_overlap)
+        other_days = fill_reach.overlapping_days(connection, batch.reach) if self.how.careful else []
+        unsure = other_days or self.known_keys_expected or (self.how.careful and batch.days_overlap)
         if not unsure and fills.copy_fills(connection, batch):
             self._count(stored=batch.table.num_rows)
-            self._hours.update(batch.hours)
+            self.hours.update(batch.hours)
             self._extend_reach(connection, batch.reach)
             return
-        result = store_new_fills(connection, batch, other_days=other_days, file=self._file)
+        result = store_new_fills(connection, batch, other_days=other_days, file=self.file)
         self._count(stored=result.stored, duplicate=result.duplicate, conflict=result.conflict)
-        self._hours.update(result.hours)
+        self.hours.update(result.hours)
         self._extend_reach(connection, result.reach)
         # A file that was taken in before is known from end to end: the next batch need not try in vain.
-        self._known_keys_expected = result.stored < batch.table.num_rows
+        self.known_keys_expected = result.stored < batch.table.num_rows
 
     def _make_days(self, batch: FillBatch) -> None:
-        if new_days := set(batch.days) - self._days:
-            with self._database.transaction() as apart:
+        if new_days := set(batch.days) - self.days:
+            with self.database.transaction() as apart:
                 fills.ensure_days(apart, new_days)
-            self._days |= new_days
+            self.days |= new_days
 
     def _lock_accounts(self, connection: Any, batch: FillBatch) -> None:
         named = zip(batch.reach["venue"].to_pylist(), batch.reach["account"].to_pylist(), strict=True)
-        if missing := set(named) - self._locked:
+        if missing := set(named) - self.locked:
             fills.lock_accounts(connection, missing)
-            if len(self._locked) > LOCKED_ACCOUNTS_KEPT:
-                self._locked.clear()  # to lock a row again does no harm
-            self._locked |= missing
+            if len(self.locked) > LOCKED_ACCOUNTS_KEPT:
+                self.locked.clear()  # to lock a row again does no harm
+            self.locked |= missing
 
     def _extend_reach(self, connection: Any, reach: pa.Table) -> None:
-        if self._how.careful:
+        if self.how.careful:
             fill_reach.extend_reach(connection, reach)
             return
-        self._reaches.append(reach)
-        compacted, *others = (each.num_rows for each in self._reaches)
+        self.reaches.append(reach)
+        compacted, *others = (each.num_rows for each in self.reaches)
         if sum(others) > max(compacted, REACH_ROWS_KEPT):
-            self._reaches = [fill_reach.compact(self._reaches)]
+            self.reaches = [fill_reach.compact(self.reaches)]
 
     def _finish_reach(self, connection: Any, *, load_id: int) -> None:
-        if self._how.careful or not self._hours:
+        if self.how.careful or not self.hours:
             return
-        fill_reach.extend_reach(connection, fill_reach.compact(self._reaches))
-        if fill_reach.key_on_two_days(connection, load_id=load_id, hours=sorted(self._hours)):
+        fill_reach.extend_reach(connection, fill_reach.compact(self.reaches))
+        if fill_reach.key_on_two_days(connection, load_id=load_id, hours=sorted(self.hours)):
             raise _KeyOnTwoDaysError
 
     def _emit(self, connection: Any, *, load_id: int) -> None:
-        done, common = self._done, {"load_id": load_id, "source": self._source}
+        done, common = self.done, {"load_id": load_id, "source": self.source}
         counts = {name: getattr(done, name) for name in ("read", "stored", "duplicate", "conflict", "quarantined")}
-        windows = [hour.isoformat() for hour in sorted(self._hours)]
-        emit(connection, "fills.ingested", subject=self._file, data={**common, **counts, "windows": windows})
+        windows = [hour.isoformat() for hour in sorted(self.hours)]
+        emit(connection, "fills.ingested", subject=self.file, data={**common, **counts, "windows": windows})
         if done.quarantined or done.conflict:
             data = {**common, "bad_row": done.quarantined, "conflict": done.conflict}
-            emit(connection, "fill.quarantined", subject=self._file, data=data)
+            emit(connection, "fill.quarantined", subject=self.file, data=data)
 
 
 def _batches(blocks: Iterable[Block], *, load_id: int, now: datetime) -> Iterator[_Batch]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.frames import FILL
+from settlement.rules.money import EXACT
 
 _WORD = 8
 _NULL = 0x2545F4914F6CDD1D
-_EXACT = Context(prec=100)
 _MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 _MASK = (1 << 64) - 1
 
@@ -44,14 +44,14 @@ class Seal:
         self.fills += fills.num_rows
         summed = fills.group_by("fee_currency").aggregate([("fee", "sum")])
         for currency, fee in zip(summed["fee_currency"].to_pylist(), summed["fee_sum"].to_pylist(), strict=True):
-            self.fees[currency] = _EXACT.add(self.fees[currency], fee)
+            self.fees[currency] = EXACT.add(self.fees[currency], fee)
         self.digest = (self.digest + _digest(fills)) & _MASK
 
     def merge(self, other: Mapping[str, Any]) -> None:
         """Takes in the seal of a shard, as `as_json` gave it."""
         self.fills += int(other["fills"])
         for currency, fee in other["fees"].items():
-            self.fees[currency] = _EXACT.add(self.fees[currency], Decimal(fee))
+            self.fees[currency] = EXACT.add(self.fees[currency], Decimal(fee))
         self.digest = (self.digest + int(other["digest"], 16)) & _MASK
 
     def as_json(self) -> dict[str, Any]:

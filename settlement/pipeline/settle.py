@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -30,16 +31,18 @@ from settlement.pipeline.gate import Gate, gate, lagging
 from settlement.pipeline.plan import changed_rows, shards_of_window
 from settlement.pipeline.seal import Seal, sum_of
 from settlement.rules.facts import Facts
+from settlement.rules.money import EXACT
 from settlement.rules.reasons import Reason
 from settlement.rules.settle import Outcome, settle
 from settlement.store import lines, payouts, runs, windows
 from settlement.store.database import Connection, Database
-from settlement.store.facts import load_facts
+from settlement.store.facts import facts_version, load_facts
 from settlement.store.ledger import post_entries
 from settlement.store.lines import WINDOW, BasisIds
 from settlement.store.outbox import emit
 
 SHARDS_AT_ONCE = 2
+WINDOWS_CACHED_MAX = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +94,70 @@ def open_run(database: Database, window_start: datetime, *, now: datetime) -> Op
         return OpenedRun(run_id=run.run_id, window_start=window_start, roots=roots)
 
 
-def settle_shard(database: Database, run_id: int, root: str, *, now: datetime) -> bool:
-    """Settles one root's part of a run; False if that was done already."""
+def open_in_order(database: Database, window_start: datetime, *, now: datetime) -> OpenedRun | None:
+    """Opens the run of every earlier window that was never settled, oldest first, then that of this one.
+
+    Together with `settle_shard`, which settles a root's earlier shards first, this makes a backlog come out the same
+    however many workers share it and whichever of them die: payouts are cut from a balance in the order of windows.
+    """
+    with database.transaction() as guard:
+        runs.lock_opening(guard)
+        for earlier in runs.never_settled(guard, before=window_start):
+            open_run(database, earlier, now=now)
+        return open_run(database, window_start, now=now)
+
+
+class FactsCache:
+    """The facts of the windows that a process is at, for as long as no others are loaded."""
+
+    def __init__(self) -> None:
+        self._facts: dict[tuple[datetime, int], Facts] = {}
+        self._reading = Lock()
+
+    def of_window(self, connection: Connection, window_start: datetime) -> Facts:
+        """The facts of a window as they stand; call it under the shard's lock, which keeps loads out."""
+        with self._reading:
+            key = (window_start, facts_version(connection))
+            if key not in self._facts:
+                while len(self._facts) >= WINDOWS_CACHED_MAX:
+                    del self._facts[next(iter(self._facts))]
+                self._facts[key] = load_facts(connection, start=window_start, end=window_start + WINDOW)
+            return self._facts[key]
+
+
+def settle_shard(database: Database, run_id: int, root: str, *, now: datetime, cache: FactsCache | None = None) -> bool:
+    """Settles one root's part of a run, its parts of earlier windows first; False if it was settled already."""
+    cache = cache or FactsCache()
+    with database.transaction() as connection:
+        earlier = runs.unsettled_before(connection, run_id, root)
+    for earlier_run_id in earlier:
+        _settle_shard(database, earlier_run_id, root, now=now, cache=cache)
+    return _settle_shard(database, run_id, root, now=now, cache=cache)
+
+
+def settle_window(
+    database: Database, window_start: datetime, *, now: datetime, at_once: int = SHARDS_AT_ONCE
+) -> OpenedRun | None:
+    """Settles a window in this process, `at_once` shards at a time: what the tasks do, by the same code."""
+    opened = open_run(database, window_start, now=now)
+    if not opened or not opened.roots:
+        return opened
+    cache = FactsCache()
+    with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="shard") as pool:
+        waiting = [
+            pool.submit(settle_shard, database, opened.run_id, root, now=now, cache=cache) for root in opened.roots
+        ]
+        for settled in waiting:
+            settled.result()
+    return opened
+
+
+def _settle_shard(database: Database, run_id: int, root: str, *, now: datetime, cache: FactsCache) -> bool:
     with database.transaction() as connection, database.transaction() as reading:
         if not runs.claim_shard(connection, run_id, root):
             return False
         run = runs.run_of(connection, run_id)
-        facts = load_facts(reading, start=run.window_start, end=run.window_start + WINDOW)
+        facts = cache.of_window(reading, run.window_start)
         shard = _Shard(connection, run=run, root=root, facts=facts)
         for fills, outcome in ahead(shard.rated(reading)):
             shard.write(fills, outcome)
@@ -114,18 +174,6 @@ def settle_shard(database: Database, run_id: int, root: str, *, now: datetime) -
         if runs.close_if_settled(connection, run_id, now=now):
             _close(connection, run, now=now)
         return True
-
-
-def settle_window(
-    database: Database, window_start: datetime, *, now: datetime, at_once: int = SHARDS_AT_ONCE
-) -> OpenedRun | None:
-    """Settles a window in this process, `at_once` shards at a time: what the tasks do, by the same code."""
-    opened = open_run(database, window_start, now=now)
-    if opened:
-        with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="shard") as pool:
-            for _ in pool.map(lambda root: settle_shard(database, opened.run_id, root, now=now), opened.roots):
-                pass
-    return opened
 
 
 @dataclass
@@ -172,11 +220,13 @@ class _Shard:
         for code, (count, commission) in outcome.counts().items():
             reason = outcome.bases[code].reason
             self._counts[reason.status, reason.text] += count
-            self._commission[reason.status, reason.text] += commission
+            self._commission[reason.status, reason.text] = EXACT.add(
+                self._commission[reason.status, reason.text], commission
+            )
         for reason_text, count in Counter(fills["previous_reason"].drop_null().to_pylist()).items():
             self._counts[Reason[reason_text].status, reason_text] -= count
         for (_, payee), amount in outcome.payee_totals().items():
-            self._payees[payee] += amount
+            self._payees[payee] = EXACT.add(self._payees[payee], amount)
 
     def post(self, *, now: datetime) -> None:
         """Books what each payee earned, then instructs what can be paid."""
@@ -214,7 +264,7 @@ class _Shard:
 def _close(connection: Connection, run: runs.Run, *, now: datetime) -> None:
     runs.close_if_settled(connection, run.run_id, now=now)
     seal = sum_of(runs.inputs_of_window(connection, run.window_start)).as_json()
-    runs.mark_settled(connection, run.window_start, now=now, incomplete=run.incomplete, seal=seal)
+    runs.mark_settled(connection, run, now=now, seal=seal)
     data: dict[str, Any] = {
         "run_id": run.run_id,
         "window_start": run.window_start.isoformat(),

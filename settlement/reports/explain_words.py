@@ -111,5 +111,5 @@ def _history(document: Document) -> Iterator[str]:
         amount = f" {revision['commission_usdt']} USDT" if "commission_usdt" in revision else ""
         yield (
             f"   revision {revision['revision']}: {outcome}{amount}, run {revision['run_id']} ({revision['run_kind']},"
-            f" {revision['opened_at']})"
+            f" {revision['facts_at']})"
         )

@@ -31,12 +31,13 @@ ORDER BY quarantine_id LIMIT 5
 """
 
 REVISIONS = """
-SELECT l.revision, l.run_id, r.kind AS run_kind, r.opened_at, r.closed_at, b.root, b.broker_id, b.status, b.reason,
+SELECT l.revision, l.run_id, r.kind AS run_kind, coalesce(h.facts_at, r.opened_at) AS facts_at, r.closed_at, b.root, b.broker_id, b.status, b.reason,
        b.product, b.tier, b.rate, b.terms_id, t.name AS terms, b.flags, l.net_fee_usdt, l.commission_usdt,
        l.notional_usdt, l.price_id, l.notional_price_id, s.payees, s.shares
 FROM line l
 JOIN basis b USING (basis_id)
 JOIN run r USING (run_id)
+LEFT JOIN run_shard h ON h.run_id = l.run_id AND h.root = b.root
 LEFT JOIN split s USING (split_id)
 LEFT JOIN program_terms t USING (terms_id)
 WHERE l.window_start = :window_start AND l.venue = :venue AND l.account = :account AND l.bill_id = :bill_id
@@ -96,8 +97,8 @@ class StoredFill:
 
     @property
     def known_as_of(self) -> datetime | None:
-        """When the run of the standing line was opened: what was loaded by then is what it could know."""
-        return self.line["opened_at"] if self.line else None
+        """When the shard of the standing line read its facts: what was loaded by then is what it could know."""
+        return self.line["facts_at"] if self.line else None
 
 
 def read_stored_fill(connection: Connection, venue: str, account: str, bill_id: str) -> StoredFill:

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +19,11 @@ LEDGER_DECIMALS = 12
 LEDGER_AMOUNT = pa.decimal128(38, LEDGER_DECIMALS)
 AMOUNT = pa.decimal128(38, 18)
 LEDGER_QUANTUM = Decimal(1).scaleb(-LEDGER_DECIMALS)
+
+# Decimals of any size, added and multiplied without rounding: Python's default keeps 28 digits only.
+EXACT = Context(prec=400, traps=[Inexact, InvalidOperation])
+
+_ROUNDING = Context(prec=400)
 
 _WIDEST = 76
 _PYTHON_ROUNDING = {"half_to_even": ROUND_HALF_EVEN, "down": ROUND_DOWN}
@@ -58,7 +63,7 @@ def ledger_sum(amounts: Any) -> Decimal:
 
 def floor_ledger(amount: Decimal) -> Decimal:
     """One non-negative amount, cut to 12 decimals."""
-    return amount.quantize(LEDGER_QUANTUM, rounding=ROUND_DOWN, context=Context(prec=100))
+    return amount.quantize(LEDGER_QUANTUM, rounding=ROUND_DOWN, context=_ROUNDING)
 
 
 def fit(column: Any) -> pa.Array:
@@ -108,7 +113,6 @@ def _to_ledger(exact: pa.Array, *, rounding: str) -> pa.Array:
 
 
 def _product_by_integers(columns: list[pa.Array], *, rounding: str) -> pa.Array:
-    exact = Context(prec=1_000)
     results: list[Decimal | None] = []
     for factors in zip(*(column.to_pylist() for column in columns), strict=True):
         if any(factor is None for factor in factors):
@@ -116,6 +120,6 @@ def _product_by_integers(columns: list[pa.Array], *, rounding: str) -> pa.Array:
             continue
         value = Decimal(1)
         for factor in factors:
-            value = exact.multiply(value, factor)
-        results.append(value.quantize(LEDGER_QUANTUM, rounding=_PYTHON_ROUNDING[rounding], context=exact))
+            value = EXACT.multiply(value, factor)
+        results.append(value.quantize(LEDGER_QUANTUM, rounding=_PYTHON_ROUNDING[rounding], context=_ROUNDING))
     return pa.array(results, LEDGER_AMOUNT)

@@ -23,6 +23,7 @@ from settlement.rules.basis import Basis, bases_of
 from settlement.rules.batch import Batch
 from settlement.rules.facts import Facts
 from settlement.rules.in_force import Codes, take
+from settlement.rules.money import EXACT
 from settlement.rules.reasons import Reason
 from settlement.rules.split import totals
 
@@ -70,7 +71,7 @@ class Outcome:
             self.amounts["commission_usdt"].combine_chunks(), of_basis[self.basis], splits
         ).items():
             key = (roots[code], payee)
-            result[key] = result.get(key, Decimal(0)) + amount
+            result[key] = EXACT.add(result.get(key, Decimal(0)), amount)
         return result
 
 

@@ -10,16 +10,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from settlement.rules.in_force import Codes
-from settlement.rules.money import LEDGER_AMOUNT, difference, floor_ledger, product
-
-_EXACT = Context(prec=76)
+from settlement.rules.money import EXACT, LEDGER_AMOUNT, difference, floor_ledger, product
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,12 @@ def parts(commission: Decimal, split: Split) -> dict[str, Decimal]:
     """The parts of one commission by payee, zero parts left out."""
     result: dict[str, Decimal] = {}
     received = commission
-    with localcontext(_EXACT):
-        for position, payee in enumerate(split.payees):
-            last = position + 1 == len(split.payees)
-            passed = Decimal(0) if last else floor_ledger(received * split.shares[position + 1])
-            if received != passed:
-                result[payee] = received - passed
-            received = passed
+    for position, payee in enumerate(split.payees):
+        last = position + 1 == len(split.payees)
+        passed = Decimal(0) if last else floor_ledger(EXACT.multiply(received, split.shares[position + 1]))
+        if received != passed:
+            result[payee] = EXACT.subtract(received, passed)
+        received = passed
     return result
 
 
@@ -63,7 +60,7 @@ def totals(commission: pa.Array, code: Codes, splits: list[Split]) -> dict[tuple
         for split_code, amount in _sums(kept, codes):
             if amount:
                 key = (split_code, splits[split_code].payees[level])
-                result[key] = result.get(key, Decimal(0)) + amount
+                result[key] = EXACT.add(result.get(key, Decimal(0)), amount)
         received, codes = passed.filter(pa.array(going_on)), codes[going_on]
         level += 1
     return result

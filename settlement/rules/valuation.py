@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -29,14 +29,13 @@ import pyarrow.compute as pc
 from settlement.rules.batch import Batch, array_of
 from settlement.rules.facts import Facts
 from settlement.rules.in_force import NONE, Coded, Codes, InForce, coded, joined, microseconds, take
-from settlement.rules.money import AMOUNT, difference, fit, product
+from settlement.rules.money import AMOUNT, EXACT, difference, fit, product
 
 STABLE_UNIT = "USDT"
 _PAIR = re.compile(r"^[^-]+-([^-]+)$")
 _SIBLING = {"SPOT": "MARGIN", "MARGIN": "SPOT"}
 _MICROSECONDS = 1_000_000
 _CONTRACT_FACE = pa.decimal256(76, 36)
-_EXACT = Context(prec=76)
 
 Mask = npt.NDArray[np.bool_]
 
@@ -159,7 +158,7 @@ def _contract_values(facts: Facts) -> pa.Array:
     value = array_of(facts.instruments["contract_value"], AMOUNT)
     multiplier = array_of(facts.instruments["contract_multiplier"], AMOUNT)
     face = [
-        None if one is None or other is None else _EXACT.multiply(one, other)
+        None if one is None or other is None else EXACT.multiply(one, other)
         for one, other in zip(value.to_pylist(), multiplier.to_pylist(), strict=True)
     ]
     return pa.array([*face, Decimal(1), None], _CONTRACT_FACE)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from schemas.frames import AMOUNT, TIMESTAMP
 from settlement.program.terms import parse_terms
@@ -102,6 +102,11 @@ def load_facts(connection: Connection, *, start: datetime, end: datetime, as_of:
         prices=reader.prices(start - timedelta(seconds=reach)),
         terms=terms,
     )
+
+
+def facts_version(connection: Connection) -> int:
+    """A number that grows with every load of facts."""
+    return int(connection.execute(text("SELECT count(*) FROM load WHERE kind <> 'fills'")).scalar_one())
 
 
 class _Reader:

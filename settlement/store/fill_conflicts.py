@@ -44,16 +44,16 @@ _COMPARE_REPEATED = f"""
     WITH new AS MATERIALIZED ({_NEW})
     {_COMPARE} new s JOIN (SELECT DISTINCT ON ({_KEY}) * FROM new ORDER BY {_KEY}, row_number) t USING ({_KEY})
     WHERE s.row_number > t.row_number
-"""
+"""  # noqa: S608 - constants of this module
 _STORE = f"""
     INSERT INTO fill ({_FILL_COLUMNS})
     SELECT {_FILL_COLUMNS} FROM ({_NEW}) new ORDER BY date_trunc('hour', executed_at), {_KEY}
-"""
+"""  # noqa: S608 - constants of this module
 _REACH = f"""
     SELECT venue, account, CAST(executed_at AT TIME ZONE 'UTC' AS date) AS day, min(bill_id) AS first, max(bill_id) AS last
     FROM ({_NEW}) new GROUP BY 1, 2, 3
-"""
-_HOURS = f"SELECT DISTINCT date_trunc('hour', executed_at) FROM ({_NEW}) new"
+"""  # noqa: S608 - constants of this module
+_HOURS = f"SELECT DISTINCT date_trunc('hour', executed_at) FROM ({_NEW}) new"  # noqa: S608 - constants of this module
 _QUARANTINE = """
     INSERT INTO quarantine (load_id, kind, file, row_number, reason, raw)
     SELECT load_id, 'conflict', :file, row_number, left('the same key is stored with other content: ' || differences, 2000),

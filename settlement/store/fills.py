@@ -80,7 +80,7 @@ def lock_accounts(connection: Connection, accounts: Iterable[Account]) -> None:
     lock = f"""
         SELECT FROM fill_account JOIN {wanted} USING (venue, account)
         ORDER BY venue COLLATE "C", account COLLATE "C" FOR NO KEY UPDATE OF fill_account
-    """  # noqa: S608 - constant
+    """
     connection.execute(text(insert), parameters)
     connection.execute(text(lock), parameters)
 
@@ -126,6 +126,13 @@ def quarantine_rows(connection: Connection, bad: pa.Table, *, load_id: int, file
     for name, value in constants.items():
         bad = bad.append_column(name, pa.repeat(pa.scalar(value), rows))
     copy_in(connection, "quarantine", [bad], columns=bad.column_names)
+
+
+def first_reasons(connection: Connection, *, load_id: int, limit: int) -> list[str]:
+    """Why the first rows of this load were put aside, in the order of the file."""
+    query = text("SELECT row_number, reason FROM quarantine WHERE load_id = :load_id ORDER BY row_number LIMIT :limit")
+    rows = connection.execute(query, {"load_id": load_id, "limit": limit})
+    return [f"row {row.row_number}: {row.reason}" for row in rows]
 
 
 def list_quarantine(connection: Connection, *, limit: int) -> list[QuarantinedRow]:

@@ -53,11 +53,15 @@ def drop_known_bad_rows(connection: Connection) -> int:
 
 
 def record(connection: Connection, *, kind: str, source: str, correction: str | None, loaded_by: str) -> int:
-    """Writes the load and its bad rows, and returns the load's id."""
+    """Writes the load and its bad rows, and returns the load's id.
+
+    `loaded_at` is a moment at which the lock is held: whoever reads facts under it afterwards reads later.
+    """
     load_id = int(
         connection.execute(
             text(
-                "INSERT INTO load (kind, source, correction, loaded_by) VALUES (:kind, :source, :correction, :loaded_by)"
+                "INSERT INTO load (kind, source, correction, loaded_by, loaded_at)"
+                " VALUES (:kind, :source, :correction, :loaded_by, clock_timestamp())"
                 " RETURNING load_id"
             ),
             {"kind": kind, "source": source, "correction": correction, "loaded_by": loaded_by},

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from settlement.errors import InputRefused
 from settlement.store import fact_table
 from settlement.store.fact_table import FactTable, Merged
-from settlement.store.settled_past import Load, settled_refusal
+from settlement.store.settled_past import Load, settled_refusal, write_settled_basis
 
 TABLE = FactTable(name="price", key=("currency",), ruling=("price_usdt",), noted=("source",), begins="ts")
 
@@ -42,7 +42,7 @@ _FIRST_LINE = """
 WITH found AS MATERIALIZED (
     SELECT c.currency, c.row_number, l.window_start, l.venue AS of_venue, l.account AS of_account, l.bill_id
     FROM current_line l
-    JOIN basis b ON b.basis_id = l.basis_id AND b.status = 'earned'
+    JOIN settled_basis b ON b.basis_id = l.basis_id
     CROSS JOIN LATERAL (VALUES (l.price_id), (l.notional_price_id)) v (price_id)
     JOIN price used ON used.price_id = v.price_id
     JOIN in_force_price c ON c.window_start = l.window_start AND c.currency = used.currency
@@ -80,6 +80,7 @@ def refuse_settled_change(connection: Connection, *, load: Load) -> None:
     settled = {"settled_start": load.period.start, "settled_end": load.period.end}
     connection.execute(text(_IN_FORCE), settled | {"load": load.load_id})
     connection.execute(text("ANALYZE in_force_price"))
+    write_settled_basis(connection, ("earned",))
     found = connection.execute(text(_FIRST_LINE), settled).mappings().first()
     if found is not None:
         where = f"{load.source} row {found['row_number']}"

@@ -18,13 +18,17 @@ from settlement.store.sql import read_sql
 
 ASK_SAMPLE = """
 INSERT INTO rerate_asked (window_start, venue, account, bill_id, revision, known_at)
-SELECT l.window_start, l.venue, l.account, l.bill_id, l.revision, r.opened_at
-FROM line l JOIN run r USING (run_id) ORDER BY random() LIMIT %(sample)s
+SELECT l.window_start, l.venue, l.account, l.bill_id, l.revision, coalesce(s.facts_at, r.opened_at)
+FROM line l JOIN run r USING (run_id)
+LEFT JOIN basis b USING (basis_id) LEFT JOIN run_shard s ON s.run_id = l.run_id AND s.root = b.root
+ORDER BY random() LIMIT %(sample)s
 """
 ASK_WINDOW = """
 INSERT INTO rerate_asked (window_start, venue, account, bill_id, revision, known_at)
-SELECT l.window_start, l.venue, l.account, l.bill_id, l.revision, r.opened_at
-FROM line l JOIN run r USING (run_id) WHERE l.window_start = %(window_start)s
+SELECT l.window_start, l.venue, l.account, l.bill_id, l.revision, coalesce(s.facts_at, r.opened_at)
+FROM line l JOIN run r USING (run_id)
+LEFT JOIN basis b USING (basis_id) LEFT JOIN run_shard s ON s.run_id = l.run_id AND s.root = b.root
+WHERE l.window_start = %(window_start)s
 """
 WINDOWS = "SELECT DISTINCT window_start FROM run ORDER BY window_start"
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, text
 
 from settlement.store.copying import copy_in
+from settlement.store.loads import FACTS_LOCK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +71,9 @@ def run_of(connection: Connection, run_id: int) -> Run:
 def add_run(connection: Connection, *, window_start: datetime, revision: int, kind: str, incomplete: bool) -> Run:
     """Opens a run; its shards are added next, in the same transaction."""
     query = text("""
-        INSERT INTO run (window_start, revision, kind, incomplete)
-        VALUES (:window_start, :revision, :kind, :incomplete) RETURNING run_id
+        INSERT INTO run (window_start, revision, kind, incomplete, facts_version)
+        VALUES (:window_start, :revision, :kind, :incomplete, (SELECT count(*) FROM load WHERE kind <> 'fills'))
+        RETURNING run_id
     """)
     values: dict[str, Any] = {
         "window_start": window_start,
@@ -102,14 +104,43 @@ def roots_of(connection: Connection, run_id: int) -> list[str]:
     return list(connection.execute(query, {"run_id": run_id}).scalars())
 
 
+def lock_opening(connection: Connection) -> None:
+    """One transaction at a time opens the runs of a backlog, so that they are opened in order."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('open_in_order', 0))"))
+
+
+def never_settled(connection: Connection, *, before: datetime) -> list[datetime]:
+    """The windows before `before` that no run was opened for, oldest first."""
+    query = text("""
+        SELECT window_start FROM settlement_window WHERE status = 'open' AND window_start < :before ORDER BY window_start
+    """)
+    return list(connection.execute(query, {"before": before}).scalars())
+
+
+def unsettled_before(connection: Connection, run_id: int, root: str) -> list[int]:
+    """The open runs of earlier windows in which this root's shard is still to be settled, oldest first."""
+    query = text("""
+        SELECT s.run_id FROM run_shard s JOIN run r USING (run_id)
+        WHERE r.closed_at IS NULL AND s.settled_at IS NULL AND s.root = :root
+          AND r.window_start < (SELECT window_start FROM run WHERE run_id = :run_id)
+        ORDER BY r.window_start
+    """)
+    return list(connection.execute(query, {"run_id": run_id, "root": root}).scalars())
+
+
 def claim_shard(connection: Connection, run_id: int, root: str) -> bool:
     """Takes the root's lock until the transaction ends; True if the shard is still to be settled.
 
-    The lock is the root's, not the shard's: its ledger chain is extended by one transaction at a time.
+    The lock is the root's, not the shard's: its ledger chain is extended by one transaction at a time. No facts are
+    loaded meanwhile either: what a load compares itself with is either settled or not begun.
     """
+    connection.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": FACTS_LOCK})
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('root:' || :root, 0))"), {"root": root})
-    query = text("SELECT settled_at IS NULL FROM run_shard WHERE run_id = :run_id AND root = :root FOR NO KEY UPDATE")
-    return bool(connection.execute(query, {"run_id": run_id, "root": root}).scalar_one_or_none())
+    query = text("""
+        UPDATE run_shard SET facts_at = clock_timestamp()
+        WHERE run_id = :run_id AND root = :root AND settled_at IS NULL
+    """)
+    return connection.execute(query, {"run_id": run_id, "root": root}).rowcount == 1
 
 
 def finish_shard(  # noqa: PLR0913 - all that a shard came to
@@ -189,15 +220,25 @@ def mark_settling(connection: Connection, window_start: datetime) -> None:
     )
 
 
-def mark_settled(
-    connection: Connection, window_start: datetime, *, now: datetime, incomplete: bool, seal: Mapping[str, Any]
-) -> None:
-    """The window is settled and sealed; an incomplete one stays marked as such."""
+def mark_settled(connection: Connection, run: Run, *, now: datetime, seal: Mapping[str, Any]) -> None:
+    """The run's window is settled and sealed; an incomplete one stays marked as such.
+
+    If facts were loaded since the run was opened, a fill may belong to a root that had no shard: the window is to be
+    looked at again.
+    """
     connection.execute(
         text("""
             UPDATE settlement_window SET settled_at = :now, seal = CAST(:seal AS jsonb),
-                status = CASE WHEN :incomplete OR status = 'incomplete' THEN 'incomplete' ELSE 'settled' END
+                status = CASE WHEN :incomplete OR status = 'incomplete' THEN 'incomplete' ELSE 'settled' END,
+                recheck = recheck OR (SELECT count(*) FROM load WHERE kind <> 'fills')
+                                     <> (SELECT facts_version FROM run WHERE run_id = :run_id)
             WHERE window_start = :window_start
         """),
-        {"window_start": window_start, "now": now, "incomplete": incomplete, "seal": orjson.dumps(seal).decode()},
+        {
+            "run_id": run.run_id,
+            "window_start": run.window_start,
+            "now": now,
+            "incomplete": run.incomplete,
+            "seal": orjson.dumps(seal).decode(),
+        },
     )

@@ -81,7 +81,7 @@ _FIRST_LINE = """
 WITH found AS MATERIALIZED (
     SELECT $c_columns, c.begins_at, l.window_start, l.venue AS of_venue, l.account AS of_account, l.bill_id
     FROM current_line l
-    JOIN basis b ON b.basis_id = l.basis_id AND b.status = ANY (:statuses)
+    JOIN settled_basis b ON b.basis_id = l.basis_id
     JOIN fill f ON f.venue = l.venue AND f.account = l.account AND f.bill_id = l.bill_id
     JOIN $changed c ON $stands_on AND f.executed_at >= c.begins_at AND f.executed_at < c.ends_at
     WHERE l.window_start > CAST(:first AS timestamptz) - interval '1 hour' AND l.window_start < :last
@@ -179,10 +179,25 @@ def first_line(connection: Connection, changed: str, *, columns: tuple[str, ...]
 
     `changed` has `columns`, `begins_at` and `ends_at`; both instants lie within the settled period.
     """
+    write_settled_basis(connection, standing.statuses)
     reach = run(connection, "SELECT min(begins_at) AS first, max(ends_at) AS last FROM $changed", changed=changed).one()
     query = fill(_FIRST_LINE, changed=changed, c_columns=listed(columns, of="c"), stands_on=standing.line)
-    parameters = {"statuses": list(standing.statuses), "first": reach.first, "last": reach.last}
-    return connection.execute(text(query), parameters).mappings().first()
+    return connection.execute(text(query), {"first": reach.first, "last": reach.last}).mappings().first()
+
+
+def write_settled_basis(connection: Connection, statuses: tuple[str, ...]) -> None:
+    """The bases of these statuses as the temporary table `settled_basis`.
+
+    A copy that is analyzed here: the planner's statistics of `basis` itself may be of a time when it was empty.
+    """
+    run(connection, "DROP TABLE IF EXISTS settled_basis")
+    run(
+        connection,
+        "CREATE TEMP TABLE settled_basis ON COMMIT DROP AS"
+        " SELECT basis_id, broker_id, product FROM basis WHERE status = ANY (:statuses)",
+        {"statuses": list(statuses)},
+    )
+    run(connection, "ANALYZE settled_basis")
 
 
 def _refuse(connection: Connection, table: FactTable, *, key: dict[str, Any], found: Any, source: str) -> NoReturn:

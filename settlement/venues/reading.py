@@ -34,18 +34,25 @@ _SNIFFED_BYTES = 4096
 class FillFile:
     """A file of fills that can be read more than once.
 
-    `account` says whose an OKX file's rows are where they do not say so themselves.
+    `account` says whose an OKX file's rows are where they do not say so themselves. `on_progress` is told, after each
+    block, how many bytes of the file have been read.
     """
 
     path: Path
     file_format: str = AUTO
     account: str | None = None
+    on_progress: Callable[[int], None] | None = None
 
     def __iter__(self) -> Iterator[Block]:
         """Reads the file from its beginning; raises InputRefused if it cannot be taken in as a whole."""
         try:
             with _opened(self.path) as stream:
-                yield from self._read(stream)
+                for block in self._read(stream):
+                    if self.on_progress is not None:
+                        self.on_progress(
+                            getattr(stream, "fileobj", stream).tell()
+                        )  # of the packed file, not its content
+                    yield block
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             mend = "compress it again: it is cut off or damaged"
             raise InputRefused(f"is not whole gzip: {error}", where=self.path.name, mend=mend) from None

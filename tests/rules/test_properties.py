@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from settlement.rules.money import LEDGER_AMOUNT
 from settlement.rules.settle import Outcome, settle
 from settlement.rules.split import Split, parts, totals
-from tests.rules.drawn import BATCHES, SHARES, WORLDS
+from tests.rules.drawn_fills import BATCHES
+from tests.rules.drawn_names import SHARES
+from tests.rules.drawn_worlds import WORLDS
 from tests.rules.outcomes import facts_in, lines_of
 from tests.rules.reference import Line, Row, World
 from tests.rules.world import fills_of

@@ -11,8 +11,11 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from settlement.pipeline.audit import verify_ledger
 from settlement.store.database import Database
 from settlement.store.rerating import prepare, rerate
+from tests.store.random_world import RandomWorld
+from tests.store.small_world import settle_hour
 from tests.store.worked_example import load_worked_example, rows_of
 
 AMOUNTS = ("net_fee_usdt", "rate", "commission_usdt", "price_usdt", "notional_usdt")
@@ -105,3 +108,14 @@ def _computed(row: dict[str, Any]) -> dict[str, Any]:
         "flags": "TAG_OVERRIDES_LINK" if row["tag_overrides_link"] else "",
         **{name: row[name] if row["status"] == "earned" else None for name in AMOUNTS},
     }
+
+
+@pytest.mark.parametrize("seed", [6, 10, 13])
+def test_the_two_ratings_agree_on_any_world(database: Database, superuser: psycopg.Connection, seed: int) -> None:
+    RandomWorld(superuser, seed).load(fills=1_500)
+    settle_hour(database)
+    check = next(
+        check for check in verify_ledger(database, sample=None).checks if check.name == "lines re-rate to the same"
+    )
+    assert check.examined == 1_500
+    assert check.findings == ()

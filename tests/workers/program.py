@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from settlement.store.database import Database
 
@@ -137,3 +137,15 @@ def ingested(database: Database) -> list[tuple[int, int]]:
 def waits_for_lock(superuser: psycopg.Connection) -> bool:
     query = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     return superuser.execute(query).fetchone() is not None
+
+
+def waiting_windows(connection: Connection) -> list[datetime]:
+    return list(connection.execute(text("SELECT window_start FROM settlement_window ORDER BY 1")).scalars())
+
+
+def unfinished(database: Database) -> bool:
+    query = text(
+        "SELECT EXISTS (SELECT FROM settlement_window WHERE status NOT IN ('settled', 'incomplete') OR recheck)"
+    )
+    with database.transaction() as connection:
+        return bool(connection.execute(query).scalar_one())

@@ -9,15 +9,17 @@ from workers import clock
 from workers.app import task
 from workers.process import database
 
+FACTS = settle.FactsCache()
+
 
 @task(name="settlement.settle_window")
 def settle_window(window_start: str) -> settle.OpenedRun | None:
-    """Opens a run of the window; the relay then queues one task for each of its shards.
+    """Opens a run of the window, after those of earlier ones; the relay then queues a task for each of its shards.
 
     Race: the sweep, the schedule and a person may ask for one window at once. A window has at most one open run (a
     unique index), and a run that would change nothing is never opened, so all but the first find nothing to do.
     """
-    return settle.open_run(database(), datetime.fromisoformat(window_start), now=clock.now())
+    return settle.open_in_order(database(), datetime.fromisoformat(window_start), now=clock.now())
 
 
 @task(name="settlement.settle_shard")
@@ -27,4 +29,4 @@ def settle_shard(run_id: int, root: str) -> bool:
     Race: delivered twice, both try for the root's advisory lock, and the second finds the shard settled. Killed at any
     point, its one transaction never happened. The shard that finishes last closes the run.
     """
-    return settle.settle_shard(database(), run_id, root, now=clock.now())
+    return settle.settle_shard(database(), run_id, root, now=clock.now(), cache=FACTS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv as standard_csv
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import BinaryIO
 
@@ -79,12 +80,21 @@ def _column_names(header: bytes, *, file: str) -> list[str]:
     return names
 
 
+@dataclass
+class _Found:
+    """What has been read of a run: tables with the numbers of their rows, and the bad rows."""
+
+    names: list[str]
+    bad: list[_BadRow]
+    tables: list[pa.Table] = field(default_factory=list)
+    kept: list[npt.NDArray[np.int64]] = field(default_factory=list)
+
+
 def _read_run(run: Lines, names: list[str]) -> Block:
     data, numbers, bad = _screen(run)
-    tables: list[pa.Table] = []
-    kept: list[npt.NDArray[np.int64]] = []
-    _parse(data, numbers, names, tables, kept, bad)
-    block = _block(names, tables, kept, bad)
+    found = _Found(names=names, bad=bad)
+    _parse(data, numbers, found)
+    block = _block(names, found.tables, found.kept, found.bad)
     return _without_blank_rows(block, run) if block.table["venue"].null_count else block
 
 
@@ -146,34 +156,28 @@ def _split(data: bytes) -> list[bytes]:
     return lines[:-1] if data.endswith(b"\n") else lines
 
 
-def _parse(
-    data: bytes,
-    numbers: npt.NDArray[np.int64],
-    names: list[str],
-    tables: list[pa.Table],
-    kept: list[npt.NDArray[np.int64]],
-    bad: list[_BadRow],
-) -> None:
-    """Adds the rows of `data`, whose lines have these `numbers`, to `tables` and `kept`, or to `bad`."""
+def _parse(data: bytes, numbers: npt.NDArray[np.int64], found: _Found) -> None:
+    """Adds the rows of `data`, whose lines have these `numbers`, to `found`."""
     if not len(numbers):
         return
     invalid: list[csv.InvalidRow] = []
     try:
-        table = _arrow_table(data, names, invalid)
+        table = _arrow_table(data, found.names, invalid)
         whole = table.num_rows + len(invalid) == len(numbers)
     except pa.ArrowInvalid:
         whole = False
     if whole:
         at = np.array([row.number - 1 for row in invalid], dtype=np.int64)
-        tables.append(table)
-        kept.append(np.delete(numbers, at))
-        bad += [(int(numbers[row.number - 1]), _columns_reason(row), row.text) for row in invalid]
+        found.tables.append(table)
+        found.kept.append(np.delete(numbers, at))
+        found.bad += [(int(numbers[row.number - 1]), _columns_reason(row), row.text) for row in invalid]
     elif len(numbers) == 1:
-        bad.append((int(numbers[0]), "the line is not CSV: check its quotation marks", data.decode(errors="replace")))
+        reason = "the line is not CSV: check its quotation marks"
+        found.bad.append((int(numbers[0]), reason, data.decode(errors="replace")))
     else:
         lines, middle = _split(data), len(numbers) // 2
-        _parse(b"\n".join([*lines[:middle], b""]), numbers[:middle], names, tables, kept, bad)
-        _parse(b"\n".join([*lines[middle:], b""]), numbers[middle:], names, tables, kept, bad)
+        _parse(b"\n".join([*lines[:middle], b""]), numbers[:middle], found)
+        _parse(b"\n".join([*lines[middle:], b""]), numbers[middle:], found)
 
 
 def _columns_reason(row: csv.InvalidRow) -> str:

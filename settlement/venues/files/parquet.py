@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
@@ -31,11 +32,19 @@ def read_parquet_fills(path: Any, *, file: str) -> Iterator[Block]:
     with source:
         names = _column_names(source.schema_arrow, file=file)
         first = 1
-        for batch in source.iter_batches(batch_size=BLOCK_ROWS, columns=names):
+        for batch in _batches(source, names, file=file):
             columns = {name: _text(batch.column(name), name, file=file) for name in names}
-            numbers = pa.array(range(first, first + batch.num_rows), pa.int64())
+            numbers = pa.array(np.arange(first, first + batch.num_rows, dtype=np.int64))
             first += batch.num_rows
             yield Block(table=pa.table(columns), row_numbers=numbers, bad=bad_rows([]))
+
+
+def _batches(source: parquet.ParquetFile, names: list[str], *, file: str) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from source.iter_batches(batch_size=BLOCK_ROWS, columns=names, use_threads=False)
+    except (pa.ArrowInvalid, OSError) as error:
+        what = f"is damaged: {str(error).splitlines()[0]}"
+        raise InputRefused(what, where=file, mend="write it again, or copy it again") from None
 
 
 def _column_names(schema: pa.Schema, *, file: str) -> list[str]:

@@ -6,17 +6,21 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import orjson
+import pyarrow as pa
 
 from settlement.errors import InputRefused
 from settlement.pipeline.fill_blocks import Block, bad_rows
 from settlement.venues.files.lines import Lines, OverlongLine, read_lines
-from settlement.venues.okx.parse import parse_fills
+from settlement.venues.okx.parse import check_rows, parse_fills
 
 DOCUMENT_BYTES_MAX = 64 * 1024 * 1024
 LINE_BYTES_MAX = 1024 * 1024
 BLOCK_ROWS = 50_000
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MEND_LINES = "split it into JSON lines, one row or one envelope a line"
 MEND_RECORD = "record it again: it is cut off or damaged"
+
+_BadRow = tuple[int, str, str]
 
 
 def read_okx_fills(stream: BinaryIO, *, file: str, account: str | None) -> Iterator[Block]:
@@ -27,6 +31,9 @@ def read_okx_fills(stream: BinaryIO, *, file: str, account: str | None) -> Itera
     """
     start = stream.read(LINE_BYTES_MAX)
     stream.seek(0)
+    if start.startswith(BYTE_ORDER_MARK):
+        stream.seek(len(BYTE_ORDER_MARK))
+        start = start.removeprefix(BYTE_ORDER_MARK)
     if not start.strip():
         raise InputRefused("is empty", where=file, mend="give an OKX envelope, a list of rows or JSON lines")
     if _is_lines(start):
@@ -40,6 +47,7 @@ def read_okx_fills(stream: BinaryIO, *, file: str, account: str | None) -> Itera
     except orjson.JSONDecodeError as error:
         raise InputRefused(f"is not JSON: {error.msg}", where=f"{file} line {error.lineno}", mend=MEND_RECORD) from None
     rows = _rows_of(parsed, file=file)
+    check_rows(rows, account=account, file=file)
     for first in range(0, len(rows), BLOCK_ROWS):
         part = rows[first : first + BLOCK_ROWS]
         yield parse_fills(part, row_numbers=range(first + 1, first + 1 + len(part)), account=account)
@@ -56,7 +64,7 @@ def _is_lines(start: bytes) -> bool:
 def _rows_of(document: Any, *, file: str) -> Sequence[Any]:
     """The rows of an envelope, of a list, or the one row that the document is."""
     if isinstance(document, list):
-        return document
+        return [row for item in document for row in (_rows_of(item, file=file) if _is_envelope(item) else [item])]
     if not isinstance(document, dict):
         raise InputRefused("is neither an envelope nor a list of rows", where=file, mend=MEND_RECORD)
     if "billId" in document:
@@ -72,6 +80,7 @@ def _rows_of(document: Any, *, file: str) -> Sequence[Any]:
 
 
 def _read_json_lines(stream: BinaryIO, *, file: str, account: str | None) -> Iterator[Block]:
+    checked = False
     for run in read_lines(stream, line_bytes_max=LINE_BYTES_MAX):
         if isinstance(run, OverlongLine):
             reason = f"the line has {run.length_bytes} bytes, more than 1 MiB: cut it up or leave it out"
@@ -79,13 +88,19 @@ def _read_json_lines(stream: BinaryIO, *, file: str, account: str | None) -> Ite
             yield Block(
                 table=empty.table, row_numbers=empty.row_numbers, bad=bad_rows([(run.number, reason, run.sample)])
             )
-        else:
-            yield _read_run(run, file=file, account=account)
+            continue
+        rows, numbers, bad = _rows_of_run(run, file=file)
+        if rows and not checked:
+            check_rows(rows, account=account, file=file)
+            checked = True
+        block = parse_fills(rows, row_numbers=numbers, account=account)
+        yield _with_bad(block, bad) if bad else block
 
 
-def _read_run(run: Lines, *, file: str, account: str | None) -> Block:
+def _rows_of_run(run: Lines, *, file: str) -> tuple[list[Any], list[int], list[_BadRow]]:
+    """The rows of a run of lines, the line of each, and the lines that are not JSON."""
     lines = [(run.first + at, line) for at, line in enumerate(run.data.split(b"\n")) if line.strip()]
-    bad: list[tuple[int, str, str]] = []
+    bad: list[_BadRow] = []
     try:
         documents = list(zip((at for at, _ in lines), orjson.loads(_as_list(lines)), strict=True))
     except (orjson.JSONDecodeError, ValueError):
@@ -96,11 +111,12 @@ def _read_run(run: Lines, *, file: str, account: str | None) -> Block:
         found = [document] if not _is_envelope(document) else _rows_of(document, file=f"{file} line {number}")
         rows.extend(found)
         numbers.extend([number] * len(found))
-    block = parse_fills(rows, row_numbers=numbers, account=account)
-    if not bad:
-        return block
-    found_bad = [tuple(row.values()) for row in block.bad.to_pylist()]
-    return Block(table=block.table, row_numbers=block.row_numbers, bad=bad_rows(sorted([*bad, *found_bad])))
+    return rows, numbers, bad
+
+
+def _with_bad(block: Block, bad: Sequence[_BadRow]) -> Block:
+    together = pa.concat_tables([block.bad, bad_rows(bad)]).sort_by("row_number")
+    return Block(table=block.table, row_numbers=block.row_numbers, bad=together)
 
 
 def _as_list(lines: Sequence[tuple[int, bytes]]) -> bytes:
@@ -111,9 +127,9 @@ def _is_envelope(document: Any) -> bool:
     return isinstance(document, dict) and "billId" not in document and ("data" in document or "code" in document)
 
 
-def _one_by_one(lines: Sequence[tuple[int, bytes]]) -> tuple[list[tuple[int, Any]], list[tuple[int, str, str]]]:
+def _one_by_one(lines: Sequence[tuple[int, bytes]]) -> tuple[list[tuple[int, Any]], list[_BadRow]]:
     documents: list[tuple[int, Any]] = []
-    bad: list[tuple[int, str, str]] = []
+    bad: list[_BadRow] = []
     for number, line in lines:
         try:
             documents.append((number, orjson.loads(line)))

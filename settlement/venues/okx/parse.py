@@ -14,6 +14,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from settlement.errors import InputRefused
 from settlement.pipeline.fill_blocks import Block, bad_rows
 
 VENUE: Final = "okx"
@@ -41,6 +42,7 @@ COLUMNS: Final = {
     "ts": "recorded_at",
     "algoId": "algo_id",
 }
+NEEDED: Final = ("billId", "instId", "instType", "side", "fillPx", "fillSz", "fee", "feeCcy", "fillTime")
 _ROW = pa.struct([(key, pa.string()) for key in COLUMNS])
 _LIQUIDITY: Final = {"T": "taker", "M": "maker"}
 # A whole number is exact: identifiers and times may be written as one.
@@ -62,6 +64,19 @@ def parse_fills(rows: Sequence[Any], *, row_numbers: Sequence[int], account: str
     if account is not None:
         columns["account"] = pc.fill_null(columns["account"], account)
     return Block(table=pa.table(columns), row_numbers=pa.array(numbers, pa.int64()), bad=bad_rows(bad))
+
+
+def check_rows(rows: Sequence[Any], *, account: str | None, file: str) -> None:
+    """Refuses rows none of which has a key that every fill needs: they are no fills, or nobody's."""
+    objects = [row for row in rows if isinstance(row, dict)]
+    if not objects:
+        return
+    missing = [key for key in NEEDED if not any(key in row for row in objects)]
+    if missing:
+        mend = "give OKX fills (trade/fills) as recorded"
+        raise InputRefused(f"no row has {', '.join(missing)}", where=file, mend=mend)
+    if account is None and not any("account" in row for row in objects):
+        raise InputRefused("no row says whose fills these are", where=file, mend="pass --account UID")
 
 
 def _filled(column: pa.Array) -> pa.Array:

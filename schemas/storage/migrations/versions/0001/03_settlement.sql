@@ -17,6 +17,7 @@ CREATE TABLE run (
     revision integer NOT NULL CHECK (revision >= 0),
     kind text NOT NULL CHECK (kind IN ('scheduled', 'supplementary', 'recalculation')),
     incomplete boolean NOT NULL DEFAULT false,
+    facts_version bigint NOT NULL DEFAULT 0,  -- loads of facts so far; another one at closing: look again
     opened_at timestamptz NOT NULL DEFAULT now(),
     closed_at timestamptz,
     UNIQUE (window_start, revision)
@@ -29,6 +30,7 @@ CREATE TABLE run_shard (
     run_id bigint NOT NULL REFERENCES run,
     root text COLLATE "C" NOT NULL,
     settled_at timestamptz,
+    facts_at timestamptz,                     -- settled by the facts that had been loaded then
     fills bigint NOT NULL DEFAULT 0,
     inputs jsonb,                             -- count, sums and digest of the fills read
     PRIMARY KEY (run_id, root)

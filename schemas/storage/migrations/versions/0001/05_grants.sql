@@ -9,7 +9,7 @@ GRANT UPDATE (replaced_by_load) ON broker, broker_code, client_link, vip_level, 
 GRANT UPDATE ON fill_reach, source, settlement_window TO settlement_app;
 GRANT UPDATE (first_seen_at) ON fill_account TO settlement_app;
 GRANT UPDATE (closed_at) ON run TO settlement_app;
-GRANT UPDATE (settled_at, fills, inputs) ON run_shard TO settlement_app;
+GRANT UPDATE (settled_at, facts_at, fills, inputs) ON run_shard TO settlement_app;
 GRANT UPDATE (status) ON payout TO settlement_app;
 GRANT UPDATE (relayed_at) ON outbox TO settlement_app;
 GRANT UPDATE (payee) ON payee TO settlement_app;
