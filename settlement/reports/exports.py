@@ -2,7 +2,7 @@
 
 Rows come sorted by their key columns as text (byte order). Decimals are written without exponents and without trailing
 zeros, so that one value has one text; times are RFC 3339 in UTC; what is empty is an empty field in CSV and null in
-JSON and Parquet. In JSON decimals are strings; in Parquet they are decimal128 and times are timestamps (docs/adr/0008).
+JSON and Parquet. In JSON decimals are strings; in Parquet they are decimal128 and times are timestamps (docs/adr/0006).
 """
 
 from __future__ import annotations
