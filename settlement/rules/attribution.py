@@ -20,8 +20,8 @@ import pandas as pd
 
 from settlement.rules.batch import Batch
 from settlement.rules.facts import Facts
-from settlement.rules.in_force import NONE, Coded, Codes, InForce, positions, take
-from settlement.rules.tree import Path, Tree
+from settlement.rules.in_force import NONE, Coded, Codes, positions, take
+from settlement.rules.tree import Path
 
 TAG_OVERRIDES_LINK = "TAG_OVERRIDES_LINK"
 
@@ -55,13 +55,13 @@ def attribute(batch: Batch, facts: Facts) -> Attribution:
     times, tags = batch.times, batch.text("tag")
     names = pd.Index(list(dict.fromkeys([*facts.codes["broker_id"], *facts.clients["broker_id"]])), dtype=object)
 
-    tag_row = InForce(facts.codes, key=["code"]).rows_at(tags, times)
-    link_row = InForce(facts.clients, key=["venue", "account"]).rows_at(batch.accounts, times)
+    tag_row = facts.in_force("codes").rows_at(tags, times)
+    link_row = facts.in_force("clients").rows_at(batch.accounts, times)
     by_tag = take(positions(facts.codes["broker_id"], names), tag_row)
     by_link = take(positions(facts.clients["broker_id"], names), link_row)
     broker = np.where(by_tag != NONE, by_tag, by_link)
 
-    path, paths = Tree(facts.brokers).paths(broker, names, times)
+    path, paths = facts.tree.paths(broker, names, times)
     return Attribution(
         path=path,
         paths=paths,

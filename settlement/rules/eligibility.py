@@ -37,7 +37,7 @@ import pyarrow.compute as pc
 from settlement.rules.attribution import Attribution
 from settlement.rules.batch import Batch, array_of
 from settlement.rules.facts import Facts, Terms
-from settlement.rules.in_force import KEY_SEPARATOR, NONE, Codes, InForce, coded, joined, positions, take
+from settlement.rules.in_force import KEY_SEPARATOR, NONE, Codes, coded, joined, positions, take
 from settlement.rules.money import AMOUNT
 from settlement.rules.products import SYSTEM_SUB_TYPES
 from settlement.rules.reasons import Reason
@@ -95,7 +95,7 @@ def fee_discount_used(batch: Batch, facts: Facts) -> Mask:
 
 
 def _vip_rows(batch: Batch, facts: Facts) -> Codes:
-    return InForce(facts.vip_levels, key=["venue", "account"]).rows_at(batch.accounts, batch.times)
+    return facts.in_force("vip_levels").rows_at(batch.accounts, batch.times)
 
 
 def _system_trade(batch: Batch) -> Mask:
@@ -148,8 +148,7 @@ def _scheduled_rate_rows(batch: Batch, facts: Facts) -> Codes:
     if facts.fee_rates.empty:
         return np.full(len(batch), NONE, dtype=np.int64)
     key = joined(batch.accounts, batch.products, batch.text("liquidity"))
-    table = InForce(facts.fee_rates, key=["venue", "account", "product", "liquidity"])
-    return table.rows_at(key, batch.times)
+    return facts.in_force("fee_rates").rows_at(key, batch.times)
 
 
 def _per_terms(versions: tuple[Terms, ...], terms: Codes, value: Any) -> Codes:

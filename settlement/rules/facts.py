@@ -22,8 +22,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
+from typing import Final
 
 import pandas as pd
+
+from settlement.rules.in_force import InForce
+from settlement.rules.tree import Tree
+
+KEYS: Final = {
+    "codes": ("code",),
+    "clients": ("venue", "account"),
+    "vip_levels": ("venue", "account"),
+    "fee_rates": ("venue", "account", "product", "liquidity"),
+    "tiers": ("broker_id",),
+    "reviews": ("broker_id",),
+    "instruments": ("venue", "instrument_type", "instrument"),
+    "prices": ("currency",),
+}
 
 RateKey = tuple[str, str, bool]
 """(product, liquidity "maker" | "taker", affiliated)."""
@@ -82,3 +98,15 @@ class Facts:
     instruments: pd.DataFrame
     prices: pd.DataFrame
     terms: tuple[Terms, ...]
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The broker tree at any instant."""
+        return Tree(self.brokers)
+
+    def in_force(self, table: str, *, start: str = "effective_from") -> InForce:
+        """One of the frames, by name, to be looked up by its key and time; built once."""
+        built: dict[str, InForce] = self.__dict__.setdefault("_in_force", {})
+        if table not in built:
+            built[table] = InForce(getattr(self, table), key=list(KEYS[table]), start=start)
+        return built[table]

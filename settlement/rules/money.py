@@ -25,7 +25,7 @@ EXACT = Context(prec=400, traps=[Inexact, InvalidOperation])
 
 _ROUNDING = Context(prec=400)
 
-_WIDEST = 76
+_NARROW, _WIDEST = 38, 76
 _PYTHON_ROUNDING = {"half_to_even": ROUND_HALF_EVEN, "down": ROUND_DOWN}
 
 
@@ -41,9 +41,10 @@ def product(*factors: Any, rounding: str) -> pa.Array:
         fitted = [_fit_scale(column) for column in fitted]
     if _digits(fitted) > _WIDEST:
         return _product_by_integers(columns, rounding=rounding)
-    result = fitted[0].cast(pa.decimal256(fitted[0].type.precision, fitted[0].type.scale))
-    for factor in fitted[1:]:
-        result = pc.multiply(result, factor.cast(pa.decimal256(factor.type.precision, factor.type.scale)))
+    decimal_type = pa.decimal128 if _digits(fitted) <= _NARROW else pa.decimal256
+    result, *others = (column.cast(decimal_type(column.type.precision, column.type.scale)) for column in fitted)
+    for factor in others:
+        result = pc.multiply(result, factor)
     return _to_ledger(result, rounding=rounding)
 
 

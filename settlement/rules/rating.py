@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from settlement.rules.facts import Facts, Terms
-from settlement.rules.in_force import NONE, Coded, Codes, InForce, coded, microseconds, positions, take
+from settlement.rules.in_force import NONE, Coded, Codes, coded, microseconds, positions, take
 from settlement.rules.money import fit, product
 
 
@@ -41,8 +41,8 @@ def tiers_of_roots(roots: Codes, names: list[str], times: Codes, terms: Codes, f
     """The tier of each fill's root (a code into `names`) at its time."""
     keys = coded(pd.Series(names, dtype=object))
     root_keys = Coded(np.asarray(take(keys.codes, roots), dtype=np.int64), keys.names)
-    override = InForce(facts.tiers, key=["broker_id"]).rows_at(root_keys, times)
-    review = InForce(facts.reviews, key=["broker_id"]).rows_at(root_keys, times)
+    override = facts.in_force("tiers").rows_at(root_keys, times)
+    review = facts.in_force("reviews").rows_at(root_keys, times)
     entry_tiers = [version.entry_tier for version in facts.terms]
     tier_names = pd.Index(
         list(dict.fromkeys([*facts.tiers["tier"], *facts.reviews["tier"], *entry_tiers])), dtype=object

@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 
 from settlement.rules.batch import Batch, array_of
 from settlement.rules.facts import Facts
-from settlement.rules.in_force import NONE, Coded, Codes, InForce, coded, joined, microseconds, take
+from settlement.rules.in_force import NONE, Coded, Codes, coded, joined, microseconds, take
 from settlement.rules.money import AMOUNT, EXACT, difference, fit, product
 
 STABLE_UNIT = "USDT"
@@ -93,7 +93,7 @@ def in_usdt(amount: pa.Array, price: pa.Array) -> pa.Array:
 
 def prices_at(currencies: Coded, times: Codes, max_age_seconds: Codes, facts: Facts) -> Prices:
     """The price in force for each currency at each time, not older than `max_age_seconds`."""
-    row = InForce(facts.prices, key=["currency"], start="ts").rows_at(currencies, times)
+    row = facts.in_force("prices", start="ts").rows_at(currencies, times)
     age = times - take(microseconds(facts.prices["ts"]), row)
     row = np.where((row != NONE) & (age <= max_age_seconds * _MICROSECONDS), row, NONE)
     is_unit = currencies.matches([STABLE_UNIT])
@@ -125,7 +125,7 @@ def contracts(batch: Batch, facts: Facts) -> Contracts:
     ids = batch.text("instrument")
     quotes = np.array([names.code(_quote_of(str(name))) for name in ids.names], dtype=np.int64)
     currency = np.where(pair & (currency == NONE), take(quotes, ids.codes), currency)
-    value = _contract_values(facts)
+    value = fit(_contract_values(facts))
     # Appended: 1 for pairs, null for what is not loaded.
     one, unknown = len(table), len(table) + 1
     contract = value.take(pa.array(np.where(pair, one, np.where(rows == NONE, unknown, rows))))
@@ -139,12 +139,12 @@ def notional(batch: Batch, how: Contracts, price: pa.Array) -> pa.Array:
     """Traded volume in USDT, decimal128(38, 12)."""
     traded = batch.amount("price")
     priced = pc.if_else(pa.array(how.by_price), traded, pa.scalar(1, traded.type))
-    return product(batch.amount("size"), fit(how.contract), priced, price, rounding="half_to_even")
+    return product(batch.amount("size"), how.contract, priced, price, rounding="half_to_even")
 
 
 def _instrument_rows(batch: Batch, facts: Facts) -> Codes:
     venue, types, instrument = batch.text("venue"), batch.text("instrument_type"), batch.text("instrument")
-    table = InForce(facts.instruments, key=["venue", "instrument_type", "instrument"])
+    table = facts.in_force("instruments")
     rows = table.rows_at(joined(venue, types, instrument), batch.times)
     # A pair is the same pair on margin: its quote currency may come from either row.
     missing = (rows == NONE) & types.matches(_SIBLING)
