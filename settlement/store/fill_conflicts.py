@@ -18,9 +18,9 @@ import pyarrow as pa
 from sqlalchemy import Connection, text
 
 from schemas.frames import FILL_TEXT
-from settlement.store.fill_batch import COLUMN_NAMES, KEY, FillBatch, characters, encode_rows
+from settlement.store.copy_text import characters, copy_text, encode_rows
+from settlement.store.fill_batch import COLUMN_NAMES, KEY, FillBatch
 from settlement.store.fill_reach import REACH
-from settlement.store.fills import copy_text
 
 _KEY: Final = ", ".join(KEY)
 _FILL_COLUMNS: Final = ", ".join([*COLUMN_NAMES.values(), "load_id"])

@@ -14,8 +14,7 @@ from datetime import date, datetime, timedelta
 import pyarrow as pa
 from sqlalchemy import Connection, text
 
-from settlement.store.fill_batch import characters, encode_rows
-from settlement.store.fills import copy_text
+from settlement.store.copy_text import characters, copy_text, encode_rows
 
 REACH = pa.schema(
     [

@@ -14,11 +14,11 @@ import psycopg
 import pyarrow as pa
 from sqlalchemy import Connection, text
 
-from settlement.store.copying import copy_in, raw_cursor
+from settlement.store.copy_text import copy_text
+from settlement.store.copying import copy_in
 from settlement.store.fill_batch import FillBatch
 
 INGEST_LOCK = 7_031_208_801
-COPY_WRITE_BYTES = 1024 * 1024
 
 Account = tuple[str, str]
 """(venue, account)."""
@@ -95,14 +95,6 @@ def copy_fills(connection: Connection, batch: FillBatch) -> bool:
         return False
     savepoint.commit()
     return True
-
-
-def copy_text(connection: Connection, table: str, columns: Sequence[str], data: memoryview) -> None:
-    """Appends rows in COPY's text format, null as nothing."""
-    command = f"COPY {table} ({', '.join(columns)}) FROM STDIN WITH (FORMAT text, NULL '')"
-    with raw_cursor(connection) as cursor, cursor.copy(command) as stream:
-        for start in range(0, len(data), COPY_WRITE_BYTES):
-            stream.write(data[start : start + COPY_WRITE_BYTES])
 
 
 def touch_windows(connection: Connection, hours: Iterable[datetime]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, text
 
 from schemas.frames import FILL
@@ -17,7 +18,8 @@ from settlement.rules.basis import Basis
 from settlement.rules.in_force import Codes
 from settlement.rules.settle import Outcome
 from settlement.rules.split import Split
-from settlement.store.copying import copy_in, copy_out
+from settlement.store.copy_text import characters, copy_text, encode_rows
+from settlement.store.copying import copy_out
 
 WINDOW = timedelta(hours=1)
 
@@ -26,21 +28,6 @@ OPEN_FILL = pa.schema(
     [*FILL, ("previous_revision", pa.int64()), ("previous_broker", pa.string()), ("previous_reason", pa.string())]
 )
 KEYS = pa.schema([("venue", pa.string()), ("account", pa.string()), ("tag", pa.string())])
-
-LINE_COLUMNS = (
-    "window_start",
-    "venue",
-    "account",
-    "bill_id",
-    "revision",
-    "run_id",
-    "basis_id",
-    "net_fee_usdt",
-    "commission_usdt",
-    "notional_usdt",
-    "price_id",
-    "notional_price_id",
-)
 
 _FILL_COLUMNS = ", ".join(f"f.{name}" for name in FILL.names)
 _IN_WINDOW = "f.executed_at >= %(start)s AND f.executed_at < %(end)s"
@@ -101,26 +88,20 @@ def shard_fills(
 def add_lines(  # noqa: PLR0913 - a line is made of all these
     connection: Connection, fills: pa.Table, outcome: Outcome, *, basis_ids: Codes, run_id: int, window_start: datetime
 ) -> None:
-    """Writes the lines of `fills` (columns of OPEN_FILL) by COPY, in the order of the key."""
-    rows = fills.num_rows
-    revision = pa.array(np.asarray(fills["previous_revision"].fill_null(-1)) + 1)
+    """Writes the lines of `fills` (columns of OPEN_FILL) by COPY, in their order."""
+    revision = pc.add(pc.fill_null(fills["previous_revision"], -1), 1)
     table = pa.table(
         {
-            "window_start": pa.array([window_start.isoformat()])
-            .dictionary_encode()
-            .take(pa.array(np.zeros(rows, np.int8))),
-            "venue": fills["venue"],
-            "account": fills["account"],
-            "bill_id": fills["bill_id"],
-            "revision": revision,
-            "run_id": pa.array(np.full(rows, run_id)),
-            "basis_id": pa.array(basis_ids[outcome.basis]),
-            **{name: outcome.amounts[name] for name in LINE_COLUMNS[7:]},
+            **{name: fills[name] for name in ("venue", "account", "bill_id")},
+            "revision": revision.cast(pa.string()),
+            "basis_id": pa.array([str(basis_id) for basis_id in basis_ids]).take(pa.array(outcome.basis)),
+            **{name: outcome.amounts[name].cast(pa.string()) for name in outcome.amounts.column_names},
         }
     )
-    table = table.set_column(0, "window_start", table["window_start"].cast(pa.string()))
+    rows = encode_rows(table, table.column_names, last=f"{window_start.isoformat()}\t{run_id}")
+    columns = (*table.column_names, "window_start", "run_id")
     # Straight into the day's partition: rows need no routing.
-    copy_in(connection, f"line_{window_start:%Y%m%d}", [table], columns=LINE_COLUMNS)
+    copy_text(connection, f"line_{window_start:%Y%m%d}", columns, characters(rows))
 
 
 @dataclass

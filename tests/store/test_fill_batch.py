@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.frames import TIMESTAMP
-from settlement.store.fill_batch import characters, encode_rows, time_text
+from settlement.store.copy_text import characters, encode_rows, time_text
 from settlement.store.fill_reach import REACH, compact
 
 TIMES = st.datetimes(datetime(2010, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - UTC is added
