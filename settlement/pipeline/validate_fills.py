@@ -7,7 +7,9 @@ The checks run in this order, each over a whole column; the first that a row fai
  3 instrument_type, side, liquidity and channel are known words; an unknown or empty channel is "not known"
  4 an amount is a finite decimal of at most 20 digits before the point and 18 after it
  5 size is above zero, price and fee_rebate are not below it
- 6 a time is RFC 3339 or epoch milliseconds, not before 2010 and not more than 60 seconds ahead of the clock
+ 6 fee and fee_rebate have at most 15 digits before the point, price and size together at most 20: what is worth more is
+   a mistake, and would not fit an amount of 26 digits and 12 decimals once it is valued
+ 7 a time is RFC 3339 or epoch milliseconds, not before 2010 and not more than 60 seconds ahead of the clock
 """
 
 from __future__ import annotations
@@ -49,6 +51,9 @@ WORDS: Final = {
     "liquidity": ("maker", "taker"),
     "channel": ("api", "web", "app"),
 }
+FEE_DIGITS_MAX: Final = 15
+WORTH_DIGITS_MAX: Final = 20
+MANY_DIGITS: Final = 1_000
 EARLIEST: Final = datetime(2010, 1, 1, tzinfo=UTC)
 CLOCK_SKEW_MAX: Final = timedelta(seconds=60)
 SHOWN_CHARACTERS_MAX: Final = 60
@@ -56,6 +61,7 @@ SHOWN_CHARACTERS_MAX: Final = 60
 _NONE = pa.scalar(None, pa.string())
 _CONTROL_CHARACTER = r"[\x00-\x1f\x7f]"
 _FIRST_PRINTABLE, _DELETE = 0x20, 0x7F
+_EXPONENTS = b"eE"
 
 
 def validate(block: Block, *, now: datetime) -> Block:
@@ -145,10 +151,7 @@ def _check_characters(findings: _Findings, columns: dict[str, Any]) -> None:
 
 
 def _may_have_control_character(column: pa.Array) -> bool:
-    characters = column.buffers()[2]
-    if characters is None:
-        return False
-    codes = np.frombuffer(characters, dtype=np.uint8)
+    codes = _bytes_of(column)
     return bool((codes < _FIRST_PRINTABLE).any() or (codes == _DELETE).any())
 
 
@@ -173,6 +176,41 @@ def _check_amounts(findings: _Findings, columns: dict[str, Any]) -> None:
             if pc.any(failed).as_py():
                 failed = pc.and_(failed, pc.invert(_is_zero(column)))
             findings.add(failed, f"{name} is '", column, "': it cannot be below zero")
+    _check_worth(findings, columns)
+
+
+def _check_worth(findings: _Findings, columns: dict[str, Any]) -> None:
+    price, size = columns["price"], columns["size"]
+    for name in ("fee", "fee_rebate"):
+        if _digits_at_most(columns[name]) > FEE_DIGITS_MAX:
+            failed = pc.greater(_integer_digits(columns[name]), FEE_DIGITS_MAX)
+            findings.add(failed, f"{name} is '", columns[name], "': nobody pays that much; correct it")
+    if _digits_at_most(price) + _digits_at_most(size) > WORTH_DIGITS_MAX:
+        failed = pc.greater(pc.add(_integer_digits(price), _integer_digits(size)), WORTH_DIGITS_MAX)
+        findings.add(failed, "price x size is '", price, "' x '", size, "': nothing is worth that much; correct it")
+
+
+def _digits_at_most(column: Any) -> int:
+    """No value has more digits before the point than this: a quick look that counts signs and leading zeros too."""
+    if column.null_count == len(column):
+        return 0
+    if any((_bytes_of(column) == exponent).any() for exponent in _EXPONENTS):
+        return MANY_DIGITS
+    point = pc.find_substring(column, ".")
+    return int(pc.max(pc.if_else(pc.less(point, 0), pc.binary_length(column), point)).as_py())
+
+
+def _integer_digits(column: Any) -> Any:
+    """How many digits stand before the point; an exponent counts as so many digits more."""
+    plain = pc.replace_substring_regex(column, r"^[+-]?0*", "")
+    point = pc.find_substring_regex(plain, r"[.eE]")
+    digits = pc.if_else(pc.less(point, 0), pc.utf8_length(plain), point)
+    exponent = pc.struct_field(pc.extract_regex(column, r"[eE]\+?(?P<up>\d{1,4})$"), "up")
+    return pc.add(digits, pc.fill_null(pc.cast(exponent, pa.int32()), 0))
+
+
+def _bytes_of(column: Any) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(column.buffers()[2] or b"", dtype=np.uint8)
 
 
 def _check_decimal(findings: _Findings, column: Any, name: str) -> None:

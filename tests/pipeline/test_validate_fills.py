@@ -67,6 +67,12 @@ def test_a_missing_value_is_named(column: str) -> None:
         ({"size": "0.000"}, "size is '0.000': it must be above zero"),
         ({"size": "0e5"}, "size is '0e5': it must be above zero"),
         ({"price": "-1"}, "price is '-1': it cannot be below zero"),
+        ({"fee": "-1" + "0" * 15}, "fee is '-1000000000000000': nobody pays that much; correct it"),
+        ({"fee_rebate": "1e15"}, "fee_rebate is '1e15': nobody pays that much; correct it"),
+        (
+            {"price": "1" + "0" * 10, "size": "1" + "0" * 9},
+            "price x size is '10000000000' x '1000000000': nothing is worth that much; correct it",
+        ),
         ({"fee_rebate": "-0.1"}, "fee_rebate is '-0.1': it cannot be below zero"),
         (
             {"instrument_type": "FOREX"},
@@ -97,7 +103,8 @@ def test_a_bad_value_is_named_with_its_mend(changes: dict[str, str], reason: str
         {"price": "0"},
         {"price": "-0"},
         {"size": "1e-18"},
-        {"size": "12345678901234567890.123456789012345678"},
+        {"size": "1234567890123456789.123456789012345678", "price": "0.000000000000000001"},
+        {"price": "1" + "0" * 9, "size": "1" + "0" * 8, "fee": "-123456789012345.1"},
         {"tag": "", "trade_id": "", "order_id": ""},
         {"channel": "unknown"},
         {"liquidity": "", "sub_type": "104"},
