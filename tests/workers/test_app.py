@@ -195,6 +195,7 @@ def test_trying_again_does_not_help_where(error: Exception) -> None:
 
 
 def test_a_task_that_is_given_up_raises_an_alert() -> None:
+    app.loader.import_default_modules()
     with structlog.testing.capture_logs() as logged:
         alert(app.tasks["settlement.relay"], task_id="1", exception=ValueError("no"), args=[], kwargs={})
     [event] = logged
