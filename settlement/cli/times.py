@@ -7,10 +7,14 @@ from datetime import UTC, datetime, timedelta
 import typer
 
 HOUR = timedelta(hours=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH_MILLISECOND_DIGITS = (12, 13, 14)
 
 
 def parse_time(text: str, *, option: str) -> datetime:
-    """RFC 3339 with a zone (a date alone is midnight UTC); anything else is wrong usage."""
+    """RFC 3339 with a zone (a date alone is midnight UTC) or epoch milliseconds; anything else is wrong usage."""
+    if text.strip().isdecimal() and len(text.strip()) in EPOCH_MILLISECOND_DIGITS:
+        return EPOCH + timedelta(milliseconds=int(text))
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
