@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -105,9 +106,17 @@ def _url_of_running(place: Place) -> str:
             launches += 1
         else:
             with suppress(FileNotFoundError):
-                return str(json.loads(place.ready.read_text())["url"])
+                ready = json.loads(place.ready.read_text())
+                if _answers(ready["socket"]):
+                    return str(ready["url"])
             time.sleep(POLL_SECONDS)
     raise Unavailable(f"the embedded {place.server} did not start in {START_SECONDS_MAX} s; see {place.log}")
+
+
+def _answers(path: str) -> bool:
+    """Whether somebody listens; a keeper and its server that are just being killed still hold their lock."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(path) == 0
 
 
 def _raise_failure(place: Place, *, final: bool) -> None:

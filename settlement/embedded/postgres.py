@@ -72,7 +72,8 @@ class PostgresServer:
         self._write_access_rules()
         self._run(sockets)
         url = f"postgresql://{SUPERUSER}@/{DATABASE}?host={quote(str(sockets), safe='/')}"
-        return {"url": url, "server": self.process.pid if self.process else None}
+        socket = str(sockets / SOCKET_NAME.removesuffix(".lock"))
+        return {"url": url, "socket": socket, "server": self.process.pid if self.process else None}
 
     def is_running(self) -> bool:
         """Whether the postmaster lives."""

@@ -50,7 +50,7 @@ class RedisServer:
             preexec_fn=before_exec(death_signal=signal.SIGTERM),  # noqa: PLW1509 - one thread only
         )
         self._wait_for_answer(path)
-        return {"url": f"unix://{path}?db=0", "server": self.process.pid}
+        return {"url": f"unix://{path}?db=0", "socket": str(path), "server": self.process.pid}
 
     def is_running(self) -> bool:
         """Whether the server lives."""

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 
 def test_the_last_line_is_what_was_measured() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SETTLEMENT_")}
@@ -17,5 +19,6 @@ def test_the_last_line_is_what_was_measured() -> None:
     assert measured["fills"] == 3000
     assert measured["windows"] == 2
     assert measured["settle_s"] > measured["ingest_s"] > 0
-    assert abs(measured["ratio"] - measured["settle_s"] / measured["copy_s"]) < 0.01 * measured["ratio"]
+    # The yardstick of so few fills is a few milliseconds, printed to the millisecond.
+    assert measured["ratio"] == pytest.approx(measured["settle_s"] / measured["copy_s"], rel=0.2)
     assert measured["peak_rss_mb"] > 50

@@ -55,8 +55,10 @@ def test_a_changed_contract_value_holds_from_the_moment_of_loading(database: Dat
     (old, new) = standing(VALUES)
     assert old == ("0.1", "1970-01-01 00:00:00+00", None)
     assert standing(
-        "SELECT i.effective_from = l.loaded_at FROM instrument i JOIN load l USING (load_id) WHERE load_id = 2"
-    ) == [(True,)]
+        "SELECT i.effective_from BETWEEN l.loaded_at - interval '10 seconds' AND l.loaded_at,"
+        " i.effective_from > (SELECT loaded_at FROM load WHERE load_id = 1)"
+        " FROM instrument i JOIN load l USING (load_id) WHERE load_id = 2"
+    ) == [(True, True)]
     assert new[0] == "0.01"
 
 
