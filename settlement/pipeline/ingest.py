@@ -29,7 +29,7 @@ from settlement.store.fill_batch import FillBatch, make_batch
 from settlement.store.fill_conflicts import store_new_fills
 from settlement.store.outbox import emit
 
-BATCH_ROWS = 250_000
+BATCH_ROWS = 100_000
 REASONS_KEPT = 5
 LOCKED_ACCOUNTS_KEPT = 200_000
 REACH_ROWS_KEPT = 250_000
