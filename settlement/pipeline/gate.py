@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-WINDOW = timedelta(hours=1)
+from settlement.store.lines import WINDOW
+
 DEADLINE = timedelta(hours=2)
 DELAY_WITHOUT_SOURCES = timedelta(minutes=5)
 

@@ -18,9 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from settlement.pipeline.gate import WINDOW, Gate, gate
+from settlement.pipeline.gate import Gate, gate
 from settlement.store import outbox, windows
 from settlement.store.database import Database
+from settlement.store.lines import WINDOW
 
 SHARD_GRACE = timedelta(minutes=1)
 EVENT_GRACE = timedelta(seconds=30)

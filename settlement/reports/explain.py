@@ -1,12 +1,11 @@
 """Explains one line: every step with its rule, its numbers, the version of each input, and the entries that hold it.
 
-The fill is taken through the rules again by the facts that were known when its run was opened. If that does not give the
+The fill is taken through the rules again by the facts that were known when its shard was settled. If that does not give the
 line that is stored, the explanation says so; what is stored stands until a recalculation changes it.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from settlement.reports import explain_steps as steps
@@ -15,11 +14,11 @@ from settlement.reports.plain_text import plain
 from settlement.reports.provenance import Provenance
 from settlement.reports.reckoning import Reckoning, reckon
 from settlement.reports.stored_fill import StoredFill, read_stored_fill
+from settlement.store.lines import WINDOW
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-WINDOW = timedelta(hours=1)
 COMPARED = ("broker_id", "status", "reason", "product", "tier", "rate", "terms_id", "flags")
 AMOUNTS = ("net_fee_usdt", "commission_usdt", "notional_usdt", "price_id", "notional_price_id")
 

@@ -56,12 +56,6 @@ def difference(left: pa.Array, right: pa.Array) -> pa.Array:
     return pc.subtract(*narrow).cast(left.type)
 
 
-def ledger_sum(amounts: Any) -> Decimal:
-    """The exact sum of a decimal column; zero for none."""
-    total: Decimal | None = pc.sum(amounts).as_py()
-    return total if total is not None else Decimal(0)
-
-
 def floor_ledger(amount: Decimal) -> Decimal:
     """One non-negative amount, cut to 12 decimals."""
     return amount.quantize(LEDGER_QUANTUM, rounding=ROUND_DOWN, context=_ROUNDING)

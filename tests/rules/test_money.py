@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from settlement.rules import money
-from settlement.rules.money import AMOUNT, LEDGER_AMOUNT, difference, fit, floor_ledger, ledger_sum, product
+from settlement.rules.money import AMOUNT, LEDGER_AMOUNT, difference, fit, floor_ledger, product
 
 EXACT = Context(prec=500)
 ROUNDINGS = {"half_to_even": ROUND_HALF_EVEN, "down": ROUND_FLOOR}
@@ -95,14 +95,6 @@ def test_fitting_keeps_every_value(column_type: Any, data: st.DataObject) -> Non
     number = units(10**column_type.precision - 1).map(lambda digits: EXACT.scaleb(Decimal(digits), -column_type.scale))
     values = data.draw(st.lists(st.none() | number | number.map(EXACT.minus), max_size=6))
     assert fit(pa.array(values, column_type)).to_pylist() == values
-
-
-@pytest.mark.parametrize(
-    ("rows", "total"), [([], "0"), ([None], "0"), (["1.5", None, "0.000000000001"], "1.500000000001")]
-)
-def test_a_sum_is_exact_and_of_nothing_is_zero(rows: list[str | None], total: str) -> None:
-    amounts = pa.array([None if row is None else Decimal(row) for row in rows], LEDGER_AMOUNT)
-    assert ledger_sum(amounts) == Decimal(total)
 
 
 @given(amount=AMOUNTS)
