@@ -20,7 +20,7 @@ from settlement.rules.attribution import attribute
 from settlement.rules.batch import Batch
 from settlement.rules.facts import Facts
 from settlement.rules.in_force import microseconds, take
-from settlement.rules.settle import settle
+from settlement.rules.settle import Outcome, settle
 from settlement.store import lines
 from settlement.store.database import Connection
 from settlement.store.lines import WINDOW
@@ -58,7 +58,7 @@ def _instants(facts: Facts, window_start: datetime) -> list[int]:
 
 
 def _changed(batch: pa.Table, facts: Facts) -> pd.DataFrame:
-    outcome = settle(batch.select(FILL.names).to_pandas(types_mapper=pd.ArrowDtype), facts)
+    outcome = outcome_of(batch, facts)
     changed = changed_rows(batch, outcome.basis, outcome.bases)
     keys = batch.select(["venue", "account", "tag"]).to_pandas(types_mapper=pd.ArrowDtype)
     roots = take(np.array([basis.root for basis in outcome.bases], dtype=object), outcome.basis, missing="")
@@ -66,6 +66,11 @@ def _changed(batch: pa.Table, facts: Facts) -> pd.DataFrame:
         changed, ["root", "venue", "account", "tag"]
     ]
     return of_changed
+
+
+def outcome_of(batch: pa.Table, facts: Facts) -> Outcome:
+    """What the rules make of a batch as it was read (columns of FILL, and others)."""
+    return settle(batch.select(FILL.names).to_pandas(types_mapper=pd.ArrowDtype), facts)
 
 
 def changed_rows(batch: pa.Table, basis: Any, bases: Any) -> Any:

@@ -19,21 +19,19 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.frames import FILL
 from settlement.errors import Refused
 from settlement.ledger.entries import earned
 from settlement.pipeline.ahead import ahead
 from settlement.pipeline.gate import Gate, gate, lagging
-from settlement.pipeline.plan import changed_rows, shards_of_window
+from settlement.pipeline.plan import changed_rows, outcome_of, shards_of_window
 from settlement.pipeline.seal import Seal, sum_of
 from settlement.rules.facts import Facts
 from settlement.rules.money import EXACT
 from settlement.rules.reasons import Reason
-from settlement.rules.settle import Outcome, settle
+from settlement.rules.settle import Outcome
 from settlement.store import lines, payouts, runs, windows
 from settlement.store.database import Connection, Database
 from settlement.store.facts import facts_version, load_facts
@@ -69,6 +67,8 @@ def open_run(database: Database, window_start: datetime, *, now: datetime) -> Op
             return OpenedRun(
                 run_id=latest.run_id, window_start=window_start, roots=runs.roots_of(connection, latest.run_id)
             )
+        # Before the facts are read: a load that comes between is then seen at the end as one that came later.
+        planned_by = facts_version(connection)
         facts = load_facts(connection, start=window_start, end=window_start + WINDOW)
         keys = shards_of_window(connection, window_start, facts, first=latest is None)
         runs.mark_settling(connection, window_start)
@@ -80,10 +80,11 @@ def open_run(database: Database, window_start: datetime, *, now: datetime) -> Op
             revision=latest.revision + 1 if latest else 0,
             kind="supplementary" if latest else "scheduled",
             incomplete=latest is None and _incomplete(connection, window_start, now=now),
+            facts_version=planned_by,
         )
         roots = runs.add_shards(connection, run.run_id, keys)
         if not roots:
-            _close(connection, run, now=now)
+            _close_if_settled(connection, run, now=now)
             return OpenedRun(run_id=run.run_id, window_start=window_start, roots=[])
         emit(
             connection,
@@ -171,8 +172,7 @@ def _settle_shard(database: Database, run_id: int, root: str, *, now: datetime, 
             inputs=shard.seal.as_json(),
             outcomes=shard.outcomes(),
         )
-        if runs.close_if_settled(connection, run_id, now=now):
-            _close(connection, run, now=now)
+        _close_if_settled(connection, run, now=now)
         return True
 
 
@@ -197,7 +197,7 @@ class _Shard:
         first = self.run.revision == 0
         fills = lines.shard_fills(reading, self.run.window_start, run_id=self.run.run_id, root=self.root, first=first)
         for batch in fills:
-            outcome = settle(batch.select(FILL.names).to_pandas(types_mapper=pd.ArrowDtype), self.facts)
+            outcome = outcome_of(batch, self.facts)
             mine = np.array([basis.root == self.root for basis in outcome.bases], dtype=bool)[outcome.basis]
             if not first:
                 mine &= changed_rows(batch, outcome.basis, outcome.bases)
@@ -261,10 +261,13 @@ class _Shard:
         ]
 
 
-def _close(connection: Connection, run: runs.Run, *, now: datetime) -> None:
-    runs.close_if_settled(connection, run.run_id, now=now)
+def _close_if_settled(connection: Connection, run: runs.Run, *, now: datetime) -> None:
+    if not runs.close_if_settled(connection, run.run_id, now=now):
+        return
     seal = sum_of(runs.inputs_of_window(connection, run.window_start)).as_json()
-    runs.mark_settled(connection, run, now=now, seal=seal)
+    # By facts that were loaded since the run was planned, a fill may belong to a root that had no shard.
+    recheck = facts_version(connection) != run.facts_version
+    runs.mark_settled(connection, run, now=now, seal=seal, recheck=recheck)
     data: dict[str, Any] = {
         "run_id": run.run_id,
         "window_start": run.window_start.isoformat(),

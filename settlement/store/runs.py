@@ -26,7 +26,11 @@ class Run:
     revision: int
     kind: str
     incomplete: bool
+    facts_version: int
     closed: bool
+
+
+_RUN_COLUMNS = "run_id, window_start, revision, kind, incomplete, facts_version, closed_at IS NOT NULL AS closed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,40 +43,41 @@ class OutcomeCount:
     commission_usdt: Decimal
 
 
-def lock_window(connection: Connection, window_start: datetime) -> str:
-    """Locks the window's row, making it if there is none, and returns its status."""
+def lock_window(connection: Connection, window_start: datetime) -> None:
+    """Locks the window's row, making it if there is none."""
     connection.execute(
         text("INSERT INTO settlement_window (window_start) VALUES (:window_start) ON CONFLICT DO NOTHING"),
         {"window_start": window_start},
     )
-    query = text("SELECT status FROM settlement_window WHERE window_start = :window_start FOR NO KEY UPDATE")
-    return str(connection.execute(query, {"window_start": window_start}).scalar_one())
+    query = text("SELECT FROM settlement_window WHERE window_start = :window_start FOR NO KEY UPDATE")
+    connection.execute(query, {"window_start": window_start})
 
 
 def latest_run(connection: Connection, window_start: datetime) -> Run | None:
     """The window's latest run, open or closed."""
-    query = text("""
-        SELECT run_id, window_start, revision, kind, incomplete, closed_at IS NOT NULL AS closed
-        FROM run WHERE window_start = :window_start ORDER BY revision DESC LIMIT 1
-    """)
+    query = text(
+        f"SELECT {_RUN_COLUMNS} FROM run WHERE window_start = :window_start ORDER BY revision DESC LIMIT 1"  # noqa: S608 - constant
+    )
     row = connection.execute(query, {"window_start": window_start}).mappings().one_or_none()
     return Run(**row) if row else None
 
 
 def run_of(connection: Connection, run_id: int) -> Run:
     """One run; raises NoResultFound for an unknown id."""
-    query = text("""
-        SELECT run_id, window_start, revision, kind, incomplete, closed_at IS NOT NULL AS closed
-        FROM run WHERE run_id = :run_id
-    """)
+    query = text(f"SELECT {_RUN_COLUMNS} FROM run WHERE run_id = :run_id")  # noqa: S608 - constant
     return Run(**connection.execute(query, {"run_id": run_id}).mappings().one())
 
 
-def add_run(connection: Connection, *, window_start: datetime, revision: int, kind: str, incomplete: bool) -> Run:
-    """Opens a run; its shards are added next, in the same transaction."""
+def add_run(  # noqa: PLR0913 - all that a run is
+    connection: Connection, *, window_start: datetime, revision: int, kind: str, incomplete: bool, facts_version: int
+) -> Run:
+    """Opens a run; its shards are added next, in the same transaction.
+
+    `facts_version` is that of the facts its shards were planned by.
+    """
     query = text("""
         INSERT INTO run (window_start, revision, kind, incomplete, facts_version)
-        VALUES (:window_start, :revision, :kind, :incomplete, (SELECT count(*) FROM load WHERE kind <> 'fills'))
+        VALUES (:window_start, :revision, :kind, :incomplete, :facts_version)
         RETURNING run_id
     """)
     values: dict[str, Any] = {
@@ -80,6 +85,7 @@ def add_run(connection: Connection, *, window_start: datetime, revision: int, ki
         "revision": revision,
         "kind": kind,
         "incomplete": incomplete,
+        "facts_version": facts_version,
     }
     run_id = int(connection.execute(query, values).scalar_one())
     return Run(run_id=run_id, closed=False, **values)
@@ -220,23 +226,21 @@ def mark_settling(connection: Connection, window_start: datetime) -> None:
     )
 
 
-def mark_settled(connection: Connection, run: Run, *, now: datetime, seal: Mapping[str, Any]) -> None:
+def mark_settled(connection: Connection, run: Run, *, now: datetime, seal: Mapping[str, Any], recheck: bool) -> None:
     """The run's window is settled and sealed; an incomplete one stays marked as such.
 
-    If facts were loaded since the run was opened, a fill may belong to a root that had no shard: the window is to be
-    looked at again.
+    With `recheck` it is to be looked at again, as it is if somebody asked for that meanwhile.
     """
     connection.execute(
         text("""
             UPDATE settlement_window SET settled_at = :now, seal = CAST(:seal AS jsonb),
                 status = CASE WHEN :incomplete OR status = 'incomplete' THEN 'incomplete' ELSE 'settled' END,
-                recheck = recheck OR (SELECT count(*) FROM load WHERE kind <> 'fills')
-                                     <> (SELECT facts_version FROM run WHERE run_id = :run_id)
+                recheck = recheck OR :recheck
             WHERE window_start = :window_start
         """),
         {
-            "run_id": run.run_id,
             "window_start": run.window_start,
+            "recheck": recheck,
             "now": now,
             "incomplete": run.incomplete,
             "seal": orjson.dumps(seal).decode(),

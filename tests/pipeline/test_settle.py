@@ -146,6 +146,26 @@ def test_a_pending_line_is_settled_once_the_missing_fact_is_loaded(
     assert_ledger_holds(loaded)
 
 
+def test_facts_that_are_loaded_while_a_run_is_planned_have_the_window_looked_at_again(
+    loaded: Database, superuser: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = use_case.load_facts
+
+    def then_somebody_loads(*arguments: Any, **options: Any) -> Any:
+        facts = read(*arguments, **options)
+        superuser.execute("INSERT INTO load (kind, source, loaded_by) VALUES ('registry', 'meanwhile', 'test')")
+        return facts
+
+    with monkeypatch.context() as between:
+        between.setattr(use_case, "load_facts", then_somebody_loads)
+        open_run(loaded, WINDOW, now=now())
+    settle_window(loaded, WINDOW, now=now())
+    recheck = f"SELECT recheck FROM settlement_window WHERE window_start = '{WINDOW}'"  # noqa: S608 - a constant
+    assert rows(loaded, recheck) == [(True,)]
+    assert settle_window(loaded, WINDOW, now=now()) is None
+    assert rows(loaded, recheck) == [(False,)]
+
+
 def test_a_broker_that_moves_within_the_hour_is_in_both_trees(loaded: Database, superuser: psycopg.Connection) -> None:
     superuser.execute(
         """
