@@ -38,11 +38,11 @@ OPTIONAL_FILL_COLUMNS = (
 
 # A fill as it is handed from a reader to ingest and by COPY to PostgreSQL: every number and identifier as the text that
 # was read and validated, so that no digit is ever rewritten; only the times are parsed.
+# `flags` are set by an adapter that looked something up; no file brings any.
+TAG_FROM_ALGO = "TAG_FROM_ALGO"  # the tag is that of the algo order which placed the fill's order
+FILE_COLUMNS = (*REQUIRED_FILL_COLUMNS, *OPTIONAL_FILL_COLUMNS)
 FILL_TEXT = pa.schema(
-    [
-        (name, TIMESTAMP if name in {"executed_at", "recorded_at"} else pa.string())
-        for name in (*REQUIRED_FILL_COLUMNS, *OPTIONAL_FILL_COLUMNS)
-    ]
+    [(name, TIMESTAMP if name in {"executed_at", "recorded_at"} else pa.string()) for name in (*FILE_COLUMNS, "flags")]
 )
 
 # A fill as the rules read it.

@@ -30,6 +30,14 @@ class Settings(BaseSettings):
         default=None, description="an external Redis 6.2 or newer, redis://host:6379/0; not set: embedded"
     )
     home: Path = Field(default=Path(".settlement"), description="where the embedded servers keep their data")
+    secret_key: SecretStr | None = Field(
+        default=None,
+        description="what stored credentials are encrypted with: one key, or several with commas, the newest first",
+    )
+    secret_key_file: Path | None = Field(
+        default=None,
+        description="the file that holds it, mode 0600; not set: secret.key in the home, made at first use",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="what is logged")
     log_format: Literal["console", "json"] = Field(default="console", description="lines to read, or JSON to collect")
 
@@ -43,10 +51,10 @@ class Settings(BaseSettings):
     def _names_redis(cls, url: SecretStr | None) -> SecretStr | None:
         return _with_scheme(url, REDIS_SCHEMES)
 
-    @field_validator("home")
+    @field_validator("home", "secret_key_file")
     @classmethod
-    def _is_absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+    def _is_absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from settlement.config import Settings, read_settings, without_password
@@ -13,7 +14,12 @@ from settlement.errors import Refused, Unavailable
 if TYPE_CHECKING:
     from redis import Redis
 
+    from settlement.pipeline.venue import Page
     from settlement.store.database import Database
+    from settlement.store.secret_key import KeyPlace
+    from settlement.store.vault import Vault
+    from settlement.venues.okx.observing import Observer
+    from settlement.venues.okx.pulling import Puller
 
 
 def settings() -> Settings:
@@ -49,6 +55,41 @@ def broker_url() -> str:
     path, _, options = url.removeprefix("unix://").partition("?")
     number = options.removeprefix("db=") or "0"
     return f"redis+socket://{path}?virtual_host={number}"
+
+
+def secret_key_place() -> KeyPlace:
+    """Where the key of stored credentials comes from."""
+    from settlement.store.secret_key import key_place
+
+    configured = settings()
+    text = configured.secret_key.get_secret_value() if configured.secret_key is not None else None
+    return key_place(text=text, file=configured.secret_key_file, home=configured.home)
+
+
+def vault() -> Vault:
+    """What seals and opens credentials; makes the default key file at first use."""
+    from settlement.store.vault import open_vault
+
+    return open_vault(secret_key_place())
+
+
+def puller(
+    database: Database, *, now: datetime, loaded_by: str, on_page: Callable[[Page], None] = lambda _: None
+) -> Puller:
+    """What pulls fills from OKX, with the vault that opens the accounts and the Redis that keeps the limits."""
+    from settlement.venues.okx.pulling import Puller as OkxPuller
+
+    return OkxPuller(
+        database=database, vault=vault(), redis_url=redis_url(), now=now, loaded_by=loaded_by, on_page=on_page
+    )
+
+
+def observer(database: Database, *, now: datetime, loaded_by: str) -> Observer:
+    """What asks OKX for instruments, prices, levels and eligibility, and loads them."""
+    from settlement.pipeline.load_report import Act
+    from settlement.venues.okx.observing import Observer as OkxObserver
+
+    return OkxObserver(database=database, vault=vault(), redis_url=redis_url(), now=now, act=Act(loaded_by=loaded_by))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -68,13 +69,8 @@ def template() -> str:
 @pytest.fixture
 def database_url(template: str) -> Iterator[str]:
     """The URL of a fresh migrated database, as its owner."""
-    name = f"test_{uuid.uuid4().hex[:16]}"
-    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
-    with _administrator() as connection:
-        connection.execute(create)
-    yield _url_of(name)
-    with _administrator() as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with _clone(template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -94,6 +90,15 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
     yield opened
     opened.dispose()
+
+
+@pytest.fixture
+def second_database(template: str) -> Iterator[Database]:
+    """Another fresh one, for what two databases have to agree on."""
+    with _clone(template) as url:
+        opened = Database(url)
+        yield opened
+        opened.dispose()
 
 
 @pytest.fixture
@@ -120,6 +125,17 @@ def shared_dir() -> Path:
             pytest.fail(f"{SHARED} is missing, and CI must run this")
         pytest.skip(f"{SHARED} is missing")
     return SHARED
+
+
+@contextmanager
+def _clone(template: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+    with _administrator() as connection:
+        connection.execute(create)
+    yield _url_of(name)
+    with _administrator() as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _template_name() -> str:

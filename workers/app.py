@@ -20,8 +20,13 @@ R = TypeVar("R")
 
 TASK_MODULES = (
     "workers.tasks.ingest",
+    "workers.tasks.pull",
+    "workers.tasks.snapshot",
     "workers.tasks.settle",
     "workers.tasks.payouts",
+    "workers.tasks.recalculate",
+    "workers.tasks.reviews",
+    "workers.tasks.what_if",
     "workers.tasks.relay",
     "workers.tasks.sweep",
     "workers.tasks.audit",

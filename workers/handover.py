@@ -6,10 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas.wire.events import CloudEvent
-from settlement.pipeline.sweep import RelayEvents, SettleShard, SettleWindow, Step
+from settlement.pipeline.sweep import (
+    PlanRecalculation,
+    PullFills,
+    RelayEvents,
+    ReviewTiers,
+    SettleShard,
+    SettleWindow,
+    SimulateTerms,
+    Step,
+)
 from workers.app import app
 from workers.process import redis
-from workers.queues import SETTLE_QUEUE_LIMIT
+from workers.queues import SETTLE_QUEUE_LIMIT, SWEEP_SECONDS
 
 
 def act_on(event: CloudEvent) -> None:
@@ -28,6 +37,17 @@ def hand_over(step: Step) -> None:
             app.send_task("settlement.settle_shard", [run_id, root])
         case RelayEvents():
             app.send_task("settlement.relay")
+        case PlanRecalculation(plan_id):
+            app.send_task("settlement.plan_recalculation", [plan_id])
+        case SimulateTerms(what_if_id):
+            app.send_task("settlement.simulate_terms", [what_if_id])
+        case ReviewTiers(month):
+            app.send_task("settlement.review_tiers", [month.strftime("%Y-%m")])
+        case PullFills(chunk, chunks, again=True):
+            app.send_task("settlement.pull_fills", [chunk, chunks, True])
+        case PullFills(chunk, chunks):
+            # The next sweep reminds again; a reminder that waited for so long would only come twice.
+            app.send_task("settlement.pull_fills", [chunk, chunks], expires=SWEEP_SECONDS)
 
 
 def room() -> int:

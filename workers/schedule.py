@@ -21,6 +21,36 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": crontab(),
         "options": {"expires": 55},
     },
+    "pull what is new": {
+        "task": "settlement.pull_due",
+        "schedule": crontab(minute="2,32"),
+        "options": {"expires": 55},
+    },
+    "read the last day again": {
+        "task": "settlement.read_again",
+        "schedule": crontab(hour="4", minute="10"),
+        "options": {"expires": 12 * 60 * 60},
+    },
+    "prices": {
+        "task": "settlement.snapshot_prices",
+        "schedule": crontab(minute="*/5"),
+        "options": {"expires": 4 * 60},
+    },
+    "instruments": {
+        "task": "settlement.snapshot_instruments",
+        "schedule": crontab(minute="50"),
+        "options": {"expires": 50 * 60},
+    },
+    "levels and fee rates": {
+        "task": "settlement.snapshot_levels",
+        "schedule": crontab(minute="1"),
+        "options": {"expires": 50 * 60},
+    },
+    "rebate eligibility": {
+        "task": "settlement.snapshot_eligibility",
+        "schedule": crontab(minute="*/6"),
+        "options": {"expires": 5 * 60},
+    },
     "settle the last window, and retry until complete": {
         "task": "settlement.settle_last_window",
         "schedule": crontab(minute="5"),
@@ -30,6 +60,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "settlement.plan_payouts",
         "schedule": crontab(minute="20"),
         "options": {"expires": 55 * 60},
+    },
+    "review the tiers, and retry until the month is settled": {
+        "task": "settlement.review_tiers",
+        "schedule": crontab(day_of_month="1", hour="0", minute="10"),
+        "options": {"expires": 60 * 60},
     },
     "verify the ledger": {
         "task": "settlement.verify_ledger",

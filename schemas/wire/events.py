@@ -48,6 +48,15 @@ class FillQuarantined(EventData):
     conflict: Count
 
 
+class SourceLagging(EventData):
+    """The fills of one account could not be pulled several times in a row, or are not pulled any more (`parked`)."""
+
+    source: str
+    account: str
+    reason: str
+    parked: bool
+
+
 class WindowDue(EventData):
     """A run of a window is open; each of its shards (one per root broker, "" for unattributed fills) can be settled."""
 
@@ -86,13 +95,50 @@ class PayoutInstructed(EventData):
     window_start: AwareDatetime | None
 
 
+class TierChanged(EventData):
+    """A root broker has another tier from `effective_from` on. `direction` is null where the terms do not rank both tiers."""
+
+    broker_id: str
+    effective_from: AwareDatetime
+    from_tier: str
+    to_tier: str
+    direction: Literal["upgrade", "downgrade"] | None
+    by: Literal["review", "override", "recalculation"]
+
+
+class RecalculationPlanned(EventData):
+    """A plan can be approved. `lines` would change in `windows`, and commission by `commission_usdt` in all."""
+
+    plan_id: int
+    range_start: AwareDatetime
+    range_end: AwareDatetime
+    reason: str
+    planned_by: str
+    windows: Count
+    lines: Count
+    commission_usdt: Amount
+
+
+class RecalculationApplied(EventData):
+    """Everything that a plan changes is posted."""
+
+    plan_id: int
+    range_start: AwareDatetime
+    range_end: AwareDatetime
+    applied_by: str
+
+
 DATA: Mapping[str, type[EventData]] = {
     "fills.ingested": FillsIngested,
     "fill.quarantined": FillQuarantined,
+    "source.lagging": SourceLagging,
     "window.due": WindowDue,
     "window.settled": WindowSettled,
     "window.incomplete": WindowIncomplete,
     "payout.instructed": PayoutInstructed,
+    "tier.changed": TierChanged,
+    "recalculation.planned": RecalculationPlanned,
+    "recalculation.applied": RecalculationApplied,
 }
 
 

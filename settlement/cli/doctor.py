@@ -18,6 +18,7 @@ from settlement.errors import Refused, SettlementError, Unavailable
 if TYPE_CHECKING:
     from settlement.config import Settings
     from settlement.pipeline.doctor import Check
+    from settlement.store.database import Database
 
 HEALTH_SECONDS_MAX = 60
 STYLES = {"ok": "green", "attention": "yellow", "broken": "red"}
@@ -83,7 +84,50 @@ def _database() -> list[Check]:
             ok("database", f"PostgreSQL {facts.server_version}, {database.describe()}"),
             ok("schema", f"version {facts.schema_version}, the one this program needs"),
             *examine(database, now=datetime.now(UTC)),
+            *_guarded("secret key", lambda: _secrets(database)),
+            *_guarded("OKX's limits", lambda: _budget(database)),
         ]
+
+
+def _secrets(database: Database) -> list[Check]:
+    """Where the key of stored credentials is, whether it is safe, and whether it opens them; makes no key."""
+    from settlement import runtime
+    from settlement.pipeline.accounts import list_accounts, open_for_check
+    from settlement.pipeline.doctor import broken, ok
+
+    place = runtime.secret_key_place()
+    number = sum(account.status != "disabled" for account in list_accounts(database))
+    if place.is_default and not place.exists():
+        if not number:
+            return [ok("secret key", f"{place.describe()} is made when the first account is added")]
+        step = "put the file back from a backup, or set SETTLEMENT_SECRET_KEY"
+        return [broken("secret key", f"{place.describe()} is missing, and {number} accounts need it", step)]
+    vault = runtime.vault()
+    checks = [ok("secret key", f"{place.describe()}, {vault.number_of_keys} in use")]
+    _opened, unopened = open_for_check(database, vault, venue=None, accounts=None)
+    if unopened:
+        first = unopened[0]
+        found = f"{len(unopened)} of {number} do not open, {first.venue} {first.account}: {first.refusal.what}"
+        return [*checks, broken("credentials", found, first.refusal.mend)]
+    return [*checks, ok("credentials", f"all {number} open")]
+
+
+def _budget(database: Database) -> list[Check]:
+    """What is left of the venue's limits, for the account that has used most of them."""
+    from settlement import runtime
+    from settlement.pipeline.accounts import list_accounts
+    from settlement.pipeline.doctor import ok
+    from settlement.venues.okx.budget import least_left
+
+    standing = list_accounts(database)
+    pulled = [one.account for one in standing if one.status == "active" and one.role == "client"]
+    if not pulled:
+        return []
+    found = [
+        f"{left.path} at least {left.remaining} of {left.limit} left in {left.seconds} s (okx {left.account})"
+        for left in least_left(runtime.redis_url(), pulled)
+    ]
+    return [ok("OKX's limits", f"{len(pulled)} accounts: {', '.join(found)}")]
 
 
 def _redis() -> list[Check]:

@@ -1,4 +1,4 @@
-"""`settlement export`: the present state as CSV, JSON or Parquet."""
+"""`settlement export`: the books as they stand, or stood, as CSV, JSON or Parquet."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated, cast
 import typer
 
 from settlement.cli.app import app
+from settlement.cli.output import write_file
 
 if TYPE_CHECKING:
     from settlement.reports.exports import Selection
@@ -29,10 +30,13 @@ def export_command(  # noqa: PLR0913 - one parameter per option of the command
     broker: Annotated[
         str | None, typer.Option(help="Lines and tiers of this broker's tree; of the rest what is its own.")
     ] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="As everything stood at this recorded time: RFC 3339.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
 ) -> None:
-    """Write lines, shares, entries, balances, payouts, windows or tiers as they stand now."""
+    """Write lines, shares, entries, balances, payouts, windows or tiers as they stand now, or stood as of a recorded time."""
     if what not in WHATS:
         raise typer.BadParameter(f"{what!r} is not one of {', '.join(WHATS)}", param_hint="WHAT")
     file_format = "json" if as_json else file_format
@@ -45,11 +49,12 @@ def export_command(  # noqa: PLR0913 - one parameter per option of the command
         start=parse_time(start, option="--from") if start else None,
         end=parse_time(end, option="--to") if end else None,
         broker=broker,
+        as_of=parse_time(as_of, option="--as-of") if as_of else None,
     )
     if selection.start and selection.end and selection.start > selection.end:
         raise typer.BadParameter(f"{start} is after --to {end}", param_hint="--from")
     if output is not None:
-        _to_file(what, file_format, selection, output)
+        write_file(output, lambda sink: _write(what, file_format, selection, sink))
     elif file_format == "parquet":
         _spooled(what, selection)
     else:
@@ -57,29 +62,16 @@ def export_command(  # noqa: PLR0913 - one parameter per option of the command
 
 
 def _write(what: str, file_format: str, selection: Selection, sink: IO[bytes]) -> None:
+    from settlement.reports.as_of import await_recorded
     from settlement.reports.exports import export
     from settlement.runtime import open_database
 
-    with open_database() as database, database.transaction() as connection:
-        export(connection, what, file_format=file_format, selection=selection, sink=sink)
+    with open_database() as database:
+        if selection.as_of is not None:
+            await_recorded(database, selection.as_of)
+        with database.transaction() as connection:
+            export(connection, what, file_format=file_format, selection=selection, sink=sink)
     sink.flush()
-
-
-def _to_file(what: str, file_format: str, selection: Selection, output: Path) -> None:
-    """Under another name until it is whole, so that a broken export never looks like a finished one."""
-    if not output.parent.is_dir():
-        raise typer.BadParameter(f"there is no directory {output.parent}", param_hint="--output")
-    if output.exists() and not output.is_file():
-        with output.open("wb") as sink:
-            _write(what, file_format, selection, sink)
-        return
-    partial = output.with_name(f".{output.name}.partial")
-    try:
-        with partial.open("wb") as sink:
-            _write(what, file_format, selection, sink)
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _spooled(what: str, selection: Selection) -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import sys
 
 from settlement.cli import (  # noqa: F401 - importing a command registers it
+    accounts,
+    audit,
     bench,
+    brokers,
+    brokers_tree,
+    clients,
+    codes,
+    coverage,
     demo,
     doctor,
     explain,
@@ -14,10 +21,22 @@ from settlement.cli import (  # noqa: F401 - importing a command registers it
     init,
     ledger,
     loads,
+    overrides,
     payouts,
+    pull,
+    raw_pages,
+    recalc,
+    referrals,
+    rehearse,
     sample,
+    sandbox,
     settle,
+    snapshot,
+    statements,
     summary,
+    terms,
+    terms_simulate,
+    tiers,
     up,
 )
 from settlement.cli.app import app

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import typer
 
@@ -28,3 +30,31 @@ def progress(items: Sequence[Item], *, label: str) -> Iterator[Item]:
         yield from items
         return
     yield from track(items, description=label, console=console, transient=True)
+
+
+def write_file(output: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Lets `write` fill `output`, under another name until it is whole, so that a broken file never looks finished."""
+    if not output.parent.is_dir():
+        raise typer.BadParameter(f"there is no directory {output.parent}", param_hint="--output")
+    if output.exists() and not output.is_file():
+        with output.open("wb") as sink:
+            write(sink)
+        return
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        with partial.open("wb") as sink:
+            write(sink)
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def counting(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Gives what takes `(done, of how many)`, and shows it as a bar on standard error where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

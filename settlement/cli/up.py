@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from settlement.config import Settings
     from settlement.supervisor import Process, Say
 
-# Processes for each queue: two windows can be settled at once, and a long audit does not hold up the relay.
-WORKERS = {"ingest": 1, "settle": 2, "payout": 1, "ops": 2}
+# Processes for each queue: two windows can be settled at once, and neither a long audit nor questions to a
+# venue hold up the relay.
+WORKERS = {"ingest": 1, "settle": 2, "payout": 1, "ops": 3}
 
 # Celery's advice against running as root is about its pickle messages; ours are JSON.
 NO_ROOT_ADVICE = "ignore:You're running the worker with superuser"

@@ -1,7 +1,8 @@
 """Which payout instructions a balance gives rise to.
 
 1. The mature payable of a payee is floored to the terms' quantum; the remainder stays payable.
-2. If the floored amount is at least the terms' minimum, and more than nothing, it is one instruction.
+2. If the floored amount is at least the payee's own minimum, else the terms', and more than nothing, it is one
+   instruction.
 3. Up to the auto-approve limit it is approved at once; above, it waits for somebody's approval.
 """
 
@@ -56,9 +57,15 @@ class Payout:
     idempotency_key: str
 
 
-def plan_payouts(mature: Mapping[str, Decimal], *, terms: PayoutTerms) -> list[PlannedPayout]:
-    """The instructions for these mature payables (payee -> USDT), in the order of the payees' names."""
-    planned = (_plan(payee, mature[payee], terms) for payee in sorted(mature))
+def plan_payouts(
+    mature: Mapping[str, Decimal], *, terms: PayoutTerms, minimums: Mapping[str, Decimal] | None = None
+) -> list[PlannedPayout]:
+    """The instructions for these mature payables (payee -> USDT), in the order of the payees' names.
+
+    `minimums` are those of payees that have one of their own (payee -> USDT).
+    """
+    own = minimums or {}
+    planned = (_plan(payee, mature[payee], terms, minimum=own.get(payee, terms.minimum)) for payee in sorted(mature))
     return [payout for payout in planned if payout is not None]
 
 
@@ -69,9 +76,9 @@ def floor_to_quantum(amount: Decimal, quantum: Decimal) -> Decimal:
         return (multiple * quantum).quantize(quantum)
 
 
-def _plan(payee: str, mature: Decimal, terms: PayoutTerms) -> PlannedPayout | None:
+def _plan(payee: str, mature: Decimal, terms: PayoutTerms, *, minimum: Decimal) -> PlannedPayout | None:
     amount = floor_to_quantum(mature, terms.quantum)
-    if amount <= 0 or amount < terms.minimum:
+    if amount <= 0 or amount < minimum:
         return None
     status = PayoutStatus.APPROVED if amount <= terms.auto_approve_limit else PayoutStatus.WAITING
     return PlannedPayout(payee=payee, amount=amount, status=status)

@@ -5,26 +5,34 @@ A check is `ok`, needs `attention` (somebody should do something, the system goe
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from settlement.pipeline.gate import DEADLINE
-from settlement.store import health
+from settlement.pipeline.review import waiting_month
+from settlement.rules.review import month_after
+from settlement.store import health, recalculations, venue_accounts
 from settlement.store.database import Connection, Database
+from settlement.store.venue_accounts import StoredAccount
 
 # A window is settled within minutes of its deadline, a run within the hard time limit of a task, an event within seconds.
 WINDOW_GRACE = timedelta(minutes=15)
 RUN_GRACE = timedelta(hours=1)
 EVENT_GRACE = timedelta(minutes=2)
 SOURCE_GRACE = timedelta(hours=2)
+# The last window of a month is settled an hour into the next one at the latest.
+REVIEW_GRACE = timedelta(hours=3)
+EXAMPLES = 3
 
 NEXT_STEP_FOR_PENDING = {
     "TERMS_MISSING": "settlement terms load FILE",
-    "VIP_UNKNOWN": "settlement registry load DIR, with these accounts in vip_levels.csv",
+    "VIP_UNKNOWN": "settlement registry load DIR, with these accounts in vip_levels.csv, or settlement snapshot levels",
     "TIER_UNKNOWN": "settlement terms load FILE, or an override in tiers.csv",
-    "INSTRUMENT_UNKNOWN": "settlement instruments load FILE",
-    "PRICE_MISSING": "settlement prices load FILE",
+    "INSTRUMENT_UNKNOWN": "settlement instruments load FILE, or settlement snapshot instruments",
+    "PRICE_MISSING": "settlement prices load FILE, or settlement snapshot prices",
 }
 
 
@@ -65,7 +73,18 @@ def examine(database: Database, *, now: datetime) -> list[Check]:
     """Every check of what is stored, in one transaction; it changes nothing."""
     checks: list[Check] = []
     with database.transaction() as connection:
-        for look in (_windows, _runs, _outbox, _sources, _quarantine, _pending, _ledger):
+        for look in (
+            _windows,
+            _runs,
+            _outbox,
+            _sources,
+            _accounts,
+            _quarantine,
+            _pending,
+            _reviews,
+            _recalculations,
+            _ledger,
+        ):
             checks += look(connection, now)
     return checks
 
@@ -107,9 +126,49 @@ def _sources(connection: Connection, now: datetime) -> list[Check]:
     names = ", ".join(f"{name} ({mark:%Y-%m-%dT%H:%MZ})" if mark else f"{name} (never)" for name, mark in lagging[:5])
     return [
         attention(
-            "sources", f"{len(lagging)} complete up to long ago only: {names}", "settlement ingest what they have"
+            "sources",
+            f"{len(lagging)} complete up to long ago only: {names}",
+            "settlement ingest what they have; for accounts at a venue: settlement coverage --gaps",
         )
     ]
+
+
+def _accounts(connection: Connection, _now: datetime) -> list[Check]:
+    standing = venue_accounts.listed(connection)
+    counted = Counter(account.status for account in standing)
+    checks = [ok("accounts", ", ".join(f"{counted[name]} {name}" for name in sorted(counted)) or "none")]
+    parked = [account for account in standing if account.status == "parked"]
+    if parked:
+        found = _by_reason(parked, lambda account: account.status_reason or "no reason told")
+        step = "settlement accounts check UID, mend what it names, then settlement accounts enable UID"
+        checks.append(attention("parked accounts", found, step))
+    for condition in (Condition.BROKEN, Condition.ATTENTION):
+        unwell = [account for account in standing if account.condition == condition and _is_current(account)]
+        if unwell:
+            found = _by_reason(unwell, lambda account: account.found or "")
+            steps = Counter(account.next_step or "settlement accounts check" for account in unwell)
+            checks.append(attention(f"accounts, {condition} when checked", found, steps.most_common(1)[0][0]))
+    return checks
+
+
+def _is_current(account: StoredAccount) -> bool:
+    """Whether what the account said still holds: not where it was given other credentials since, or is out of use."""
+    return account.status != "disabled" and account.checked_at is not None and account.checked_at >= account.status_at
+
+
+def _by_reason(accounts: list[StoredAccount], why: Callable[[StoredAccount], str]) -> str:
+    """The most frequent reasons, each with the first accounts that it holds for."""
+    groups: dict[str, list[str]] = {}
+    for account in accounts:
+        groups.setdefault(why(account), []).append(f"{account.venue} {account.account}")
+    frequent = sorted(groups.items(), key=lambda group: -len(group[1]))
+    told = [f"{reason}: {', '.join(names[:EXAMPLES])}{_and_more(names)}" for reason, names in frequent[:EXAMPLES]]
+    return "; ".join(told) + _and_more(frequent)
+
+
+def _and_more(examples: Sized) -> str:
+    more = len(examples) - EXAMPLES
+    return f" and {more} more" if more > 0 else ""
 
 
 def _quarantine(connection: Connection, _now: datetime) -> list[Check]:
@@ -134,6 +193,30 @@ def _pending(connection: Connection, _now: datetime) -> list[Check]:
         for pending in health.pending(connection)
     ]
     return checks or [ok("pending lines", "none")]
+
+
+def _recalculations(connection: Connection, _now: datetime) -> list[Check]:
+    """Plans that wait for somebody; those that are being planned or posted go on by themselves."""
+    waiting = [plan for plan in recalculations.list_plans(connection) if plan.status in ("planned", "approved")]
+    checks = [
+        attention(
+            f"recalculation {plan.plan_id}",
+            f"{plan.status}, asked for by {plan.planned_by}: {plan.reason}",
+            f"settlement recalc {'approve' if plan.status == 'planned' else 'apply'} {plan.plan_id}, or cancel it",
+        )
+        for plan in waiting
+    ]
+    return checks or [ok("recalculations", "none waits for anybody")]
+
+
+def _reviews(connection: Connection, now: datetime) -> list[Check]:
+    waiting = waiting_month(connection, now=now)
+    if waiting is None or now < month_after(waiting[0]) + REVIEW_GRACE:
+        return [ok("tier reviews", "none is missing")]
+    month, left = waiting
+    found = f"that of {month:%Y-%m} is missing: {left.windows} windows not settled, {left.pending_lines} lines pending"
+    step = f"settle them, or leave them out, which is recorded: settlement tiers review --month {month:%Y-%m} --anyway"
+    return [attention("tier reviews", found, step if left else "settlement up makes it")]
 
 
 def _ledger(connection: Connection, _now: datetime) -> list[Check]:

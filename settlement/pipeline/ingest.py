@@ -13,7 +13,7 @@ is undone and done again: carefully (each batch looks for its keys on other days
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
@@ -24,7 +24,7 @@ from settlement.pipeline.ahead import ahead
 from settlement.pipeline.fill_blocks import Block
 from settlement.pipeline.validate_fills import validate
 from settlement.store import fill_reach, fills
-from settlement.store.database import Database
+from settlement.store.database import Connection, Database
 from settlement.store.fill_batch import FillBatch, make_batch
 from settlement.store.fill_conflicts import store_new_fills
 from settlement.store.outbox import emit
@@ -50,10 +50,25 @@ class IngestReport:
     first_reasons: tuple[str, ...] = ()
 
 
+Alongside = Callable[[Connection, int], None]
+"""What else is stored in the transaction of a load, by its id; it may run again after a try that was undone."""
+
+
 def ingest(  # noqa: PLR0913 - where the fills come from, in the words of the load's row
-    database: Database, blocks: Iterable[Block], *, source: str, file: str, loaded_by: str, now: datetime
+    database: Database,
+    blocks: Iterable[Block],
+    *,
+    source: str,
+    file: str,
+    loaded_by: str,
+    now: datetime,
+    alongside: Alongside | None = None,
+    known_keys_expected: bool = False,
 ) -> IngestReport:
     """Stores the fills of `blocks`, which `file` was read into, and says what became of them.
+
+    `alongside` stores what has to appear with them or not at all. `known_keys_expected` says that many of them may be
+    stored already: then the way that is fast for new ones only is not tried first.
 
     `blocks` may be iterated up to three times (see above), so an iterator, which can be only once, raises TypeError.
     What iterating raises undoes the whole file. `now` is the clock that no fill may be ahead of.
@@ -63,8 +78,16 @@ def ingest(  # noqa: PLR0913 - where the fills come from, in the words of the lo
     how = _Manner()
     while True:
         try:
-            load = _Load(database=database, source=source, file=file, loaded_by=loaded_by, now=now, how=how)
-            return load.run(blocks)
+            load = _Load(
+                database=database,
+                source=source,
+                file=file,
+                loaded_by=loaded_by,
+                now=now,
+                how=how,
+                known_keys_expected=known_keys_expected,
+            )
+            return load.run(blocks, alongside)
         except _KeyOnTwoDaysError:
             how = replace(how, careful=True)
         except Exception as error:
@@ -109,17 +132,19 @@ class _Load:
     reaches: list[pa.Table] = field(default_factory=list)
     known_keys_expected: bool = False
 
-    def run(self, blocks: Iterable[Block]) -> IngestReport:
+    def run(self, blocks: Iterable[Block], alongside: Alongside | None) -> IngestReport:
         """The whole transaction."""
         with self.database.transaction() as connection:
             fills.begin_ingest(connection, alone=self.how.alone)
-            load_id = fills.open_load(connection, source=self.source, loaded_by=self.loaded_by)
+            load_id = fills.open_load(connection, source=self.source, file=self.file, loaded_by=self.loaded_by)
             for batch in ahead(_batches(blocks, load_id=load_id, now=self.now)):
                 self._count(read=batch.rows_read)
                 if batch.bad.num_rows:
                     self._put_aside(connection, batch.bad, load_id=load_id)
                 if batch.fills is not None:
                     self._store(connection, batch.fills)
+            if alongside is not None:
+                alongside(connection, load_id)
             self._finish_reach(connection, load_id=load_id)
             if self.hours:
                 fills.touch_windows(connection, self.hours)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import resources
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from settlement.errors import InputRefused
 from settlement.pipeline.load_report import Act
-from settlement.program import presets
-from settlement.program.terms import parse_terms
+from settlement.program.terms import parse_new_terms
+from settlement.program.terms_presets import completed, preset_names
 from settlement.rules.facts import Terms
 from settlement.store import loads
 from settlement.store import terms as store
@@ -30,15 +29,17 @@ class TermsReport:
 
 
 def read_document(file_or_preset: str) -> tuple[str, str]:
-    """The text of a TOML file, or of a document that ships with the product, and what refusals call it."""
+    """The text of a TOML file, or of a document that ships with the product, and what refusals call it.
+
+    Raises `InputRefused` for what cannot be read, and for a shipped document that leaves a value open.
+    """
     path = Path(file_or_preset)
     if not path.is_file():
         shipped = preset_names()
         if file_or_preset not in shipped:
             mend = f"give a TOML file, or one of the shipped documents: {', '.join(shipped)}"
             raise InputRefused("no such file", where=file_or_preset, mend=mend)
-        name = f"{file_or_preset}.toml"
-        return resources.files(presets).joinpath(name).read_text(encoding="utf-8"), name
+        return completed(file_or_preset, {}), f"{file_or_preset}.toml"
     if path.stat().st_size > DOCUMENT_BYTES_LIMIT:
         raise InputRefused("the document is larger than 1 MiB", where=str(path), mend="give the TOML file of the terms")
     try:
@@ -47,25 +48,19 @@ def read_document(file_or_preset: str) -> tuple[str, str]:
         raise InputRefused("the document is not UTF-8", where=str(path), mend="save it as UTF-8") from None
 
 
-def preset_names() -> list[str]:
-    """The documents that ship with the product."""
-    files = resources.files(presets).iterdir()
-    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
-
-
 def load_terms(database: Database, document: str, *, source: str, act: Act) -> TermsReport:
     """Stores a document as the version in force from its effective_from until the next one.
 
     Raises `InputRefused`, with nothing stored, for a faulty document, or for a change to the past of settled windows
     without a correction.
     """
-    terms = parse_terms(document, source=source)
+    terms = parse_new_terms(document, source=source)
     with database.transaction() as connection:
         loads.begin(connection)
         standing = store.versions(connection)
         replaced = store.find_at(standing, terms.effective_from)
         if replaced is not None and store.is_same(replaced, terms):
-            known = parse_terms(document, source=source, terms_id=replaced.terms_id)
+            known = replace(terms, terms_id=replaced.terms_id)
             return TermsReport(terms=known, load_id=None, replaced_terms_id=None, windows_marked=0)
         load_id = loads.record(
             connection, kind="terms", source=source, correction=act.correction, loaded_by=act.loaded_by
@@ -76,7 +71,7 @@ def load_terms(database: Database, document: str, *, source: str, act: Act) -> T
             load = Load(load_id=load_id, source=source, period=period)
             store.refuse_settled_change(connection, terms, before=standing, load=load)
         return TermsReport(
-            terms=parse_terms(document, source=source, terms_id=terms_id),
+            terms=replace(terms, terms_id=terms_id),
             load_id=load_id,
             replaced_terms_id=replaced.terms_id if replaced else None,
             windows_marked=loads.recheck_windows(connection),
@@ -87,3 +82,9 @@ def standing_versions(database: Database) -> list[store.Version]:
     """The versions of the terms that stand, the earliest first."""
     with database.transaction() as connection:
         return store.versions(connection)
+
+
+def every_version(database: Database) -> list[store.Version]:
+    """The versions of the terms that stand and those that they replaced, the earliest first."""
+    with database.transaction() as connection:
+        return store.versions(connection, replaced=True)

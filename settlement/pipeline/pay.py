@@ -1,7 +1,7 @@
 """Paying on the schedule: balances that have matured since their window was settled.
 
 A settlement instructs what is mature at its end. What the terms' hold_hours kept back then, or what was below the
-minimum then, is instructed here: one transaction a chain, under the terms in force now.
+minimum then, is instructed here: one transaction a chain, under the terms and the payees' own minimums in force now.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def plan_payouts(database: Database, now: datetime) -> list[Payout]:
         terms = payout_terms(connection, now)
         if terms is None:
             return []
-        owed = owed_by_chain(connection, minimum=terms.minimum)
+        owed = owed_by_chain(connection, minimum=terms.minimum, at=now)
     instructed: list[Payout] = []
     for chain in sorted(owed):
         with database.transaction() as connection:

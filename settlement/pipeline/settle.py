@@ -9,38 +9,27 @@ is settled is left alone, and a window with nothing to change opens no run.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
-from threading import Lock
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from settlement.errors import Refused
-from settlement.ledger.entries import earned
-from settlement.pipeline.ahead import ahead
+from settlement.pipeline.capping import recheck_later
+from settlement.pipeline.facts_cache import FactsCache
 from settlement.pipeline.gate import Gate, gate, lagging
-from settlement.pipeline.plan import changed_rows, outcome_of, shards_of_window
-from settlement.pipeline.seal import Seal, sum_of
-from settlement.rules.facts import Facts
-from settlement.rules.money import EXACT
-from settlement.rules.reasons import Reason
-from settlement.rules.settle import Outcome
-from settlement.store import lines, payouts, runs, windows
+from settlement.pipeline.plan import shards_of_window
+from settlement.pipeline.recalculation_runs import close_if_applied, scope_of
+from settlement.pipeline.revision import Scope
+from settlement.pipeline.seal import sum_of
+from settlement.pipeline.shard import Shard
+from settlement.store import lines, runs, windows
 from settlement.store.database import Connection, Database
 from settlement.store.facts import facts_version, load_facts
-from settlement.store.ledger import post_entries
-from settlement.store.lines import WINDOW, BasisIds
+from settlement.store.lines import WINDOW
 from settlement.store.outbox import emit
 
 SHARDS_AT_ONCE = 2
-WINDOWS_CACHED_MAX = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +73,7 @@ def open_run(database: Database, window_start: datetime, *, now: datetime) -> Op
         )
         roots = runs.add_shards(connection, run.run_id, keys)
         if not roots:
-            _close_if_settled(connection, run, now=now)
+            _close_if_settled(connection, run)
             return OpenedRun(run_id=run.run_id, window_start=window_start, roots=[])
         emit(
             connection,
@@ -108,22 +97,12 @@ def open_in_order(database: Database, window_start: datetime, *, now: datetime) 
         return open_run(database, window_start, now=now)
 
 
-class FactsCache:
-    """The facts of the windows that a process is at, for as long as no others are loaded."""
-
-    def __init__(self) -> None:
-        self._facts: dict[tuple[datetime, int], Facts] = {}
-        self._reading = Lock()
-
-    def of_window(self, connection: Connection, window_start: datetime) -> Facts:
-        """The facts of a window as they stand; call it under the shard's lock, which keeps loads out."""
-        with self._reading:
-            key = (window_start, facts_version(connection))
-            if key not in self._facts:
-                while len(self._facts) >= WINDOWS_CACHED_MAX:
-                    del self._facts[next(iter(self._facts))]
-                self._facts[key] = load_facts(connection, start=window_start, end=window_start + WINDOW)
-            return self._facts[key]
+def open_if_waiting(database: Database, window_start: datetime, *, now: datetime) -> OpenedRun | None:
+    """As `open_in_order`, where the window still waits: reminders of a long backlog come many times over."""
+    with database.transaction() as connection:
+        if not windows.waits(connection, window_start):
+            return None
+    return open_in_order(database, window_start, now=now)
 
 
 def settle_shard(database: Database, run_id: int, root: str, *, now: datetime, cache: FactsCache | None = None) -> bool:
@@ -155,119 +134,32 @@ def settle_window(
 
 def _settle_shard(database: Database, run_id: int, root: str, *, now: datetime, cache: FactsCache) -> bool:
     with database.transaction() as connection, database.transaction() as reading:
-        if not runs.claim_shard(connection, run_id, root):
-            return False
         run = runs.run_of(connection, run_id)
-        facts = cache.of_window(reading, run.window_start)
-        shard = _Shard(connection, run=run, root=root, facts=facts)
-        for fills, outcome in ahead(shard.rated(reading)):
-            shard.write(fills, outcome)
+        if not runs.claim_shard(connection, run, root):
+            return False
+        facts = cache.of_window(reading, run.window_start, as_of=run.facts_at)
+        scope = Scope() if run.plan_id is None else scope_of(connection, run.plan_id, run.window_start)
+        shard = Shard(connection, run=run, root=root, facts=facts, stored=cache.bases, scope=scope)
+        shard.write(reading)
         shard.post(now=now)
         runs.finish_shard(
-            connection,
-            run_id,
-            root,
-            now=now,
-            fills=shard.seal.fills,
-            inputs=shard.seal.as_json(),
-            outcomes=shard.outcomes(),
+            connection, run_id, root, fills=shard.seal.fills, inputs=shard.seal.as_json(), outcomes=shard.outcomes()
         )
-        _close_if_settled(connection, run, now=now)
+        closed = _close_if_settled(connection, run)
+        # Windows are locked in their order, and the plan's row after them: nobody who closes a run waits in a circle.
+        recheck_later(connection, run, root, facts)
+        if closed and run.plan_id is not None:
+            close_if_applied(connection, run.plan_id)
         return True
 
 
-@dataclass
-class _Shard:
-    """One shard on its way: what has been written, and what it comes to."""
-
-    connection: Connection
-    run: runs.Run
-    root: str
-    facts: Facts
-    seal: Seal = field(default_factory=Seal)
-    _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _commission: dict[tuple[str, str], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    _payees: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-
-    def __post_init__(self) -> None:
-        self._basis_ids = BasisIds(self.connection)
-
-    def rated(self, reading: Connection) -> Iterator[tuple[pa.Table, Outcome]]:
-        """The shard's fills in batches, with the outcome of each; read over a second connection while the first writes."""
-        first = self.run.revision == 0
-        fills = lines.shard_fills(reading, self.run.window_start, run_id=self.run.run_id, root=self.root, first=first)
-        for batch in fills:
-            outcome = outcome_of(batch, self.facts)
-            mine = np.array([basis.root == self.root for basis in outcome.bases], dtype=bool)[outcome.basis]
-            if not first:
-                mine &= changed_rows(batch, outcome.basis, outcome.bases)
-            if mine.all():
-                yield batch, outcome
-            elif mine.any():
-                yield batch.filter(pa.array(mine)), outcome.only(mine)
-
-    def write(self, fills: pa.Table, outcome: Outcome) -> None:
-        """Writes the lines of one batch and takes in its sums."""
-        lines.add_lines(
-            self.connection,
-            fills,
-            outcome,
-            basis_ids=self._basis_ids.of(outcome.bases),
-            run_id=self.run.run_id,
-            window_start=self.run.window_start,
-        )
-        self.seal.add(fills.filter(pc.is_null(fills["previous_revision"])))
-        for code, (count, commission) in outcome.counts().items():
-            reason = outcome.bases[code].reason
-            self._counts[reason.status, reason.text] += count
-            self._commission[reason.status, reason.text] = EXACT.add(
-                self._commission[reason.status, reason.text], commission
-            )
-        for reason_text, count in Counter(fills["previous_reason"].drop_null().to_pylist()).items():
-            self._counts[Reason[reason_text].status, reason_text] -= count
-        for (_, payee), amount in outcome.payee_totals().items():
-            self._payees[payee] = EXACT.add(self._payees[payee], amount)
-
-    def post(self, *, now: datetime) -> None:
-        """Books what each payee earned, then instructs what can be paid."""
-        window_start, earning = self.run.window_start, {payee: sum_ for payee, sum_ in self._payees.items() if sum_}
-        if not earning:
-            return
-        entries = [
-            earned(run_id=self.run.run_id, root=self.root, payee=payee, amount=amount, window_start=window_start)
-            for payee, amount in sorted(earning.items())
-        ]
-        post_entries(self.connection, chain=self.root, entries=entries, recorded_at=now)
-        terms = [version for version in self.facts.terms if version.effective_from < window_start + WINDOW]
-        payouts.instruct(
-            self.connection,
-            chain=self.root,
-            payees=sorted(earning),
-            terms=terms[-1].payout,
-            run_id=self.run.run_id,
-            window_start=window_start,
-            now=now,
-            rails=payouts.payout_addresses(self.connection, sorted(earning), at=now),
-        )
-
-    def outcomes(self) -> list[runs.OutcomeCount]:
-        """What the shard changed, by status and reason."""
-        return [
-            runs.OutcomeCount(
-                status=status, reason=reason, lines=count, commission_usdt=self._commission[status, reason]
-            )
-            for (status, reason), count in sorted(self._counts.items())
-            if count
-        ]
-
-
-def _close_if_settled(connection: Connection, run: runs.Run, *, now: datetime) -> None:
-    if not runs.close_if_settled(connection, run.run_id, now=now):
-        return
+def _close_if_settled(connection: Connection, run: runs.Run) -> bool:
+    if not runs.close_if_settled(connection, run.run_id):
+        return False
     seal = sum_of(runs.inputs_of_window(connection, run.window_start)).as_json()
     # By facts that were loaded since the run was planned, a fill may belong to a root that had no shard.
     recheck = facts_version(connection) != run.facts_version
-    runs.mark_settled(connection, run, now=now, seal=seal, recheck=recheck)
+    runs.mark_settled(connection, run, seal=seal, recheck=recheck)
     data: dict[str, Any] = {
         "run_id": run.run_id,
         "window_start": run.window_start.isoformat(),
@@ -284,6 +176,7 @@ def _close_if_settled(connection: Connection, run: runs.Run, *, now: datetime) -
             subject=run.window_start.isoformat(),
             data={"window_start": run.window_start.isoformat(), "sources": sources},
         )
+    return True
 
 
 def _incomplete(connection: Connection, window_start: datetime, *, now: datetime) -> bool:

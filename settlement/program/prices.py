@@ -22,13 +22,18 @@ OPTIONAL = ("source",)
 def read_prices(path: Path) -> Iterator[tuple[pa.Table, list[BadRow]]]:
     """The good rows (row_number, currency, ts, price_usdt, source) and the bad ones of a file, block by block."""
     for columns in read_blocks(path, required=REQUIRED, optional=OPTIONAL):
-        currency = columns.required("currency")
-        columns.put_aside(mask_of(pc.equal(currency, "USDT")), "currency", "has no price: it is 1 by definition")
-        ts = columns.times("ts")
-        price_usdt = columns.decimals("price_usdt")
-        columns.put_aside(mask_of(pc.less_equal(_amounts(columns, price_usdt), _ZERO)), "price_usdt", "is not above 0")
-        checked = {"currency": currency, "ts": ts, "price_usdt": price_usdt, "source": columns.optional("source")}
-        yield columns.good_rows(checked), columns.bad_rows()
+        yield check_prices(columns)
+
+
+def check_prices(columns: Columns) -> tuple[pa.Table, list[BadRow]]:
+    """The good rows (row_number, currency, ts, price_usdt, source) and the bad ones of some rows of text."""
+    currency = columns.required("currency")
+    columns.put_aside(mask_of(pc.equal(currency, "USDT")), "currency", "has no price: it is 1 by definition")
+    ts = columns.times("ts")
+    price_usdt = columns.decimals("price_usdt")
+    columns.put_aside(mask_of(pc.less_equal(_amounts(columns, price_usdt), _ZERO)), "price_usdt", "is not above 0")
+    checked = {"currency": currency, "ts": ts, "price_usdt": price_usdt, "source": columns.optional("source")}
+    return columns.good_rows(checked), columns.bad_rows()
 
 
 _ZERO = pa.scalar(0, AMOUNT)

@@ -1,11 +1,14 @@
 """The registry: who the brokers are, which codes and clients are theirs, and what the venue says of the clients.
 
-1. Six CSV files, each effective-dated by key: of the rows for a key, the one with the latest effective_from <= t is in
+1. Seven CSV files, each effective-dated by key: of the rows for a key, the one with the latest effective_from <= t is in
    force at t, if it has not ended. Rows may overlap; two rows with the same key and effective_from are refused.
 2. The whole load is refused for a share or rebate_share outside 0..1, a sub-broker without a share, a root with one, a
-   row that ends before it begins, a code that is not 1-16 letters and digits: money would go to somebody by mistake.
+   row that ends before it begins, a code that is not 1-16 letters and digits, an override whose value is out of bounds:
+   money would go to somebody by mistake.
 3. A bad value of another kind puts its row aside.
 4. VIP levels: Lv1..Lv5 are 0, "VIP3" = "vip 3" = "3".
+5. Overrides: a `rate` or a `floor` is a part of one with at most 6 decimals, for one product and liquidity or for all
+   (empty, or "all"); a `cap` is above 0 USDT, a `minimum_payout` 0 USDT or more, with at most 12 decimals, for all.
 """
 
 from __future__ import annotations
@@ -23,8 +26,11 @@ import pyarrow.compute as pc
 
 from schemas.frames import AMOUNT
 from settlement.errors import InputRefused
-from settlement.program.csv_columns import BadRow, Columns, mask_of, read_whole
-from settlement.program.terms import PRODUCTS
+from settlement.program.csv_columns import BadRow, Columns, Mask, mask_of, read_whole
+from settlement.program.terms_tiers import RATE_DECIMALS
+from settlement.rules.facts import ALL
+from settlement.rules.money import LEDGER_DECIMALS
+from settlement.rules.products import PRODUCTS
 
 CODE_PATTERN = r"^[A-Za-z0-9]{1,16}$"
 _LOW_LEVEL = r"^LV[1-5]$"
@@ -32,12 +38,15 @@ _LEVEL = r"^(?:VIP)?\d{1,2}$"
 _OWN_ACCOUNTS = r'^[^\s:;,"{}\\]+:[^\s:;,"{}\\]+(?:;[^\s:;,"{}\\]+:[^\s:;,"{}\\]+)*$'
 _TRUE, _FALSE = "true", "false"
 
+RATE_KINDS = ("rate", "floor")
+OVERRIDE_KINDS = (*RATE_KINDS, "cap", "minimum_payout")
+
 Checked = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryFile:
-    """One of the six files: its columns, its key, and the check that turns them into typed columns."""
+    """One of the seven files: its columns, its key, and the check that turns them into typed columns."""
 
     file: str
     table: str
@@ -71,8 +80,21 @@ def read_registry(directory: Path) -> list[CheckedFile]:
     return [_checked(file, directory / file.file) for file in present]
 
 
+def check_rows(name: str, rows: pa.Table, *, source: str) -> CheckedFile:
+    """Rows of text that did not come from a file, checked as those of the registry file `name`; numbered from 1."""
+    return _check(file_named(name), Columns(rows, file=source, first_row=1), path=Path(source))
+
+
+def file_named(name: str) -> RegistryFile:
+    """The registry file of that name, such as "brokers.csv"."""
+    return next(file for file in REGISTRY_FILES if file.file == name)
+
+
 def _checked(file: RegistryFile, path: Path) -> CheckedFile:
-    columns = read_whole(path, required=file.required, optional=file.optional)
+    return _check(file, read_whole(path, required=file.required, optional=file.optional), path=path)
+
+
+def _check(file: RegistryFile, columns: Columns, *, path: Path) -> CheckedFile:
     checked = file.check(columns)
     _refuse_duplicates(columns, checked, key=file.key)
     rows = columns.good_rows(checked)
@@ -172,6 +194,47 @@ def _tiers(columns: Columns) -> Checked:
     }
 
 
+def _overrides(columns: Columns) -> Checked:
+    kind = columns.one_of("kind", OVERRIDE_KINDS)
+    product, liquidity = _scope(columns, "product", PRODUCTS), _scope(columns, "liquidity", ("maker", "taker"))
+    value = columns.decimals("value")
+    of_rate = mask_of(pc.is_in(kind, value_set=pa.array(RATE_KINDS)))
+    for name, scope in (("product", product), ("liquidity", liquidity)):
+        columns.put_aside(~of_rate & mask_of(pc.not_equal(scope, ALL)), name, "is for a rate or a floor only")
+    amounts = _amounts(columns, value)
+    _refuse_finer(columns, amounts, of_rate, decimals=RATE_DECIMALS)
+    _refuse_finer(columns, amounts, ~of_rate, decimals=LEDGER_DECIMALS)
+    outside = _outside(amounts, low=0, high=1)
+    columns.refuse(of_rate & outside, "a rate or floor is outside 0..1", mend="write a part of one: 25 % is 0.25")
+    negative, is_cap = _outside(amounts, low=0), mask_of(pc.equal(kind, "cap"))
+    nothing = is_cap & mask_of(pc.equal(amounts, pa.scalar(0, AMOUNT)))
+    columns.refuse(~of_rate & negative, "an amount is below 0", mend="write an amount in USDT")
+    columns.refuse(nothing, "a cap is 0", mend="write what a client may bring in a month, in USDT")
+    return {
+        "broker_id": columns.required("broker_id"),
+        "kind": kind,
+        "product": product,
+        "liquidity": liquidity,
+        "value": value,
+        **_period(columns),
+        "reason": columns.optional("reason"),
+    }
+
+
+def _scope(columns: Columns, name: str, choices: tuple[str, ...]) -> Any:
+    """One of `choices`, or ALL where it is empty."""
+    values = pc.fill_null(columns.optional(name), ALL)
+    wrong = ~mask_of(pc.is_in(values, value_set=pa.array([*choices, ALL])))
+    columns.put_aside(wrong, name, f"is not {' or '.join((*choices, ALL))}")
+    return values
+
+
+def _refuse_finer(columns: Columns, amounts: Any, where: Mask, *, decimals: int) -> None:
+    cut = pc.round(amounts, decimals, round_mode="towards_zero")
+    finer = where & mask_of(pc.not_equal(cut, amounts))
+    columns.refuse(finer, f"a value has more than {decimals} decimals", mend=f"round it to {decimals} decimals")
+
+
 def _account(columns: Columns) -> Checked:
     return {"venue": columns.required("venue"), "account": columns.required("account")}
 
@@ -193,10 +256,19 @@ def _part_of_one(columns: Columns, name: str) -> Any:
     if name not in columns.table.column_names:
         return columns.optional(name)
     written = columns.decimals(name, required=False)
-    amounts = pc.cast(pc.if_else(pa.array(columns.bad), pa.scalar(None, pa.string()), written), AMOUNT)
-    outside = mask_of(pc.or_(pc.less(amounts, pa.scalar(0, AMOUNT)), pc.greater(amounts, pa.scalar(1, AMOUNT))))
+    outside = _outside(_amounts(columns, written), low=0, high=1)
     columns.refuse(outside, f"{name} is outside 0..1", mend="write a part of one: 40 % is 0.4")
     return written
+
+
+def _amounts(columns: Columns, written: Any) -> Any:
+    """The decimals of the rows that are good so far, null in the others."""
+    return pc.cast(pc.if_else(pa.array(columns.bad), pa.scalar(None, pa.string()), written), AMOUNT)
+
+
+def _outside(amounts: Any, *, low: int, high: int | None = None) -> Mask:
+    outside = mask_of(pc.less(amounts, pa.scalar(low, AMOUNT)))
+    return outside if high is None else outside | mask_of(pc.greater(amounts, pa.scalar(high, AMOUNT)))
 
 
 def _array_literals(own_accounts: Any) -> Any:
@@ -256,5 +328,13 @@ REGISTRY_FILES: tuple[RegistryFile, ...] = (
         required=("broker_id", "tier", "effective_from"),
         optional=("effective_to", "reason"),
         check=_tiers,
+    ),
+    RegistryFile(
+        file="overrides.csv",
+        table="broker_override",
+        key=("broker_id", "kind", "product", "liquidity"),
+        required=("broker_id", "kind", "product", "liquidity", "value", "effective_from"),
+        optional=("effective_to", "reason"),
+        check=_overrides,
     ),
 )

@@ -6,6 +6,8 @@ line that is stored, the explanation says so; what is stored stands until a reca
 
 from __future__ import annotations
 
+from collections import defaultdict
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from settlement.reports import explain_steps as steps
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 COMPARED = ("broker_id", "status", "reason", "product", "tier", "rate", "terms_id", "flags")
+SIDE = {"credit": 1, "debit": -1}
 AMOUNTS = ("net_fee_usdt", "commission_usdt", "notional_usdt", "price_id", "notional_price_id")
 
 
@@ -39,7 +42,7 @@ def explain(connection: Connection, venue: str, account: str, bill_id: str) -> d
             "window": {"window_start": start, **stored.window},
             "line": _line(stored),
             "known_as_of": stored.known_as_of,
-            "steps": _steps(case),
+            "steps": steps_of(case),
             "shares": [
                 share for share in stored.shares if stored.line and share["revision"] == stored.line["revision"]
             ],
@@ -53,7 +56,8 @@ def explain(connection: Connection, venue: str, account: str, bill_id: str) -> d
     return document
 
 
-def _steps(case: steps.Case) -> list[steps.Step]:
+def steps_of(case: steps.Case) -> list[steps.Step]:
+    """The steps that the fill was taken through, up to the check that stopped it."""
     told = [steps.attribution(case), checks(case)]
     if case.reckoning.basis.split is not None:
         told += [steps.valuation(case), steps.notional(case), steps.rating(case), steps.split(case)]
@@ -79,9 +83,23 @@ def _revision(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _entries(stored: StoredFill) -> list[dict[str, Any]]:
-    """Each entry with the part of it that is this line's."""
-    parts = {(share["run_id"], share["payee"]): share["amount_usdt"] for share in stored.shares}
-    return [{**entry, "of_this_line_usdt": parts.get((entry["run_id"], entry["payee"]))} for entry in stored.entries]
+    """Each entry with the part of it that is this line's, on the entry's side: negative where the line went the other way."""
+    booked = _booked(stored)
+    parts = [(entry, booked[entry["run_id"], entry["chain"], entry["payee"]]) for entry in stored.entries]
+    return [{**entry, "of_this_line_usdt": part * SIDE[entry["direction"]]} for entry, part in parts if part]
+
+
+def _booked(stored: StoredFill) -> dict[tuple[int, str, str], Decimal]:
+    """What each run booked for this line, by root and payee: what its revision gives, less what the one before gave."""
+    booked: dict[tuple[int, str, str], Decimal] = defaultdict(Decimal)
+    roots = {row["revision"]: row["root"] for row in stored.revisions}
+    runs = {row["revision"]: row["run_id"] for row in stored.revisions}
+    for share in stored.shares:
+        revision, payee = share["revision"], share["payee"]
+        booked[runs[revision], roots[revision], payee] += share["amount_usdt"]
+        if revision + 1 in runs:
+            booked[runs[revision + 1], roots[revision], payee] -= share["amount_usdt"]
+    return booked
 
 
 def _differences(stored: StoredFill, reckoning: Reckoning) -> list[dict[str, Any]]:

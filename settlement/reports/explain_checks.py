@@ -1,4 +1,4 @@
-"""The fifteen eligibility checks of one fill, in order, each with what it looked at."""
+"""The eligibility checks of one fill, in order, each with what it looked at."""
 
 from __future__ import annotations
 
@@ -149,6 +149,21 @@ def _price(case: Case) -> Look:
     return f"{'; '.join(told)} (up to {seconds} s old)", []
 
 
+def _cap(case: Case) -> Look:
+    one, cap = case.reckoning, case.reckoning.cap
+    if cap is None:
+        terms_cap = one.terms.cap if one.terms else None
+        levels = ", ".join(f"VIP{level}" for level in sorted(terms_cap.vip_levels)) if terms_cap else ""
+        return (f"the terms cap only {levels}" if levels else "the terms have no cap"), []
+    own = one.row(one.facts.overrides, cap.own_row)
+    whose = f"{cap.client[0]}'s own" if own else "of the terms"
+    says = (
+        f"a cap of {amount(cap.monthly)} USDT a month, {whose}; {amount(cap.earned_before)} were earned before in"
+        f" {case.executed_at:%Y-%m}: {amount(cap.left)} left for {amount(cap.would_earn)}"
+    )
+    return says, [case.provenance.of("broker_override", **own)] if own else []
+
+
 def _vip_row(case: Case) -> Row | None:
     fill, facts = case.reckoning.fill, case.reckoning.facts
     return case.reckoning.in_force(facts.vip_levels, venue=fill["venue"], account=fill["account"])
@@ -181,4 +196,5 @@ LOOKS: dict[Reason, Callable[[Case], Look]] = {
     Reason.TIER_UNKNOWN: _tier,
     Reason.INSTRUMENT_UNKNOWN: _instrument,
     Reason.PRICE_MISSING: _price,
+    Reason.CAP_REACHED: _cap,
 }

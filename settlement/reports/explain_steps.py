@@ -10,7 +10,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from settlement.reports.plain_text import amount, instant
+from settlement.rules.facts import ALL
 from settlement.rules.money import floor_ledger
+from settlement.rules.rating import rate as rate_of_terms
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -160,6 +162,23 @@ def tier_in_words(case: Case) -> tuple[str, list[Row]]:
     return f"{path.root} has no override and no review: the entry tier, {one.tier}", []
 
 
+def own_in_words(case: Case) -> tuple[list[str], list[Row]]:
+    """What the root has of its own instead of the terms' rate, or below it; nothing for most."""
+    one = case.reckoning
+    own, floor = one.row(one.facts.overrides, one.own.rate[0]), one.row(one.facts.overrides, one.own.floor[0])
+    override = own or floor
+    if override is None:
+        return [], []
+    scope = [override[name] for name in ("product", "liquidity") if override[name] != ALL]
+    until = override["effective_to"]
+    words = (
+        f"{override['broker_id']} has {'a rate' if own else 'a floor'} of its own for {', '.join(scope) or 'everything'}:"
+        f" {amount(override['value'])}, in force since {instant(override['effective_from'])}"
+        + (f" until {instant(until)}" if until is not None else "")
+    )
+    return [words], [case.provenance.of("broker_override", **override)]
+
+
 def rating(case: Case) -> Step:
     """Which percentage of it is commission?"""
     one = case.reckoning
@@ -167,24 +186,37 @@ def rating(case: Case) -> Step:
     if terms is None or rate is None:
         raise ValueError("only an earned line is rated")
     sentence, inputs = tier_in_words(case)
+    own_words, own_inputs = own_in_words(case)
     link = one.row(one.facts.clients, one.who.link_row[0])
     affiliated = bool(link and link["affiliated"])
+    product, liquidity = one.basis.product, one.fill["liquidity"]
+    terms_rate = rate_of_terms(terms, tier=one.tier, product_name=product, liquidity=liquidity, affiliated=affiliated)
     says = [
         sentence,
         f"terms {terms.name!r}, in force since {instant(terms.effective_from)}",
-        f"{one.basis.product}, {one.fill['liquidity']}, {'' if affiliated else 'not '}affiliated: {amount(rate)}",
-        _product([one.amounts["net_fee_usdt"], rate], one.amounts["commission_usdt"]),
+        f"{product}, {liquidity}, {'' if affiliated else 'not '}affiliated: {amount(terms_rate)}",
+        *own_words,
+        *_commission(one, rate),
     ]
     return {
         "step": "rating",
-        "rule": "the terms' rate for the root's tier, by product, liquidity and affiliation; half-even to 12 decimals",
+        "rule": "the root's own rate, else the terms' for its tier, by product, liquidity and affiliation, but not below its"
+        " floor; half-even to 12 decimals",
         "says": says,
         "tier": one.tier,
         "terms": terms.name,
         "rate": rate,
         "commission_usdt": one.amounts["commission_usdt"],
-        "inputs": [*inputs, case.provenance.of("program_terms", terms_id=terms.terms_id)],
+        "inputs": [*inputs, case.provenance.of("program_terms", terms_id=terms.terms_id), *own_inputs],
     }
+
+
+def _commission(one: Reckoning, rate: Decimal) -> list[str]:
+    """What is earned, and what a cap leaves of it."""
+    earned = one.amounts["commission_usdt"]
+    would_earn = one.cap.would_earn if one.cap else earned
+    product = _product([one.amounts["net_fee_usdt"], rate], would_earn)
+    return [product] if would_earn == earned else [product, f"the month's cap leaves {amount(earned)} of it"]
 
 
 def split(case: Case) -> Step:

@@ -197,7 +197,7 @@ SELECT w.window_start, w.status,
 FROM settlement_window w
 LEFT JOIN (run r LEFT JOIN run_outcome o USING (run_id)) USING (window_start)
 WHERE {where}
-GROUP BY w.window_start
+GROUP BY w.window_start, w.status, w.settled_at
 ORDER BY w.window_start
 """,
     from_condition="w.window_start >= %(start)s",
@@ -222,7 +222,8 @@ FROM (
     SELECT broker_id, tier, effective_from, reason, NULL::numeric AS volume_usdt, NULL::bigint AS clients
     FROM tier_override WHERE replaced_by_load IS NULL
     UNION ALL
-    SELECT broker_id, tier, effective_from, NULL, volume_usdt, clients FROM tier_review
+    (SELECT DISTINCT ON (broker_id, effective_from) broker_id, tier, effective_from, NULL, volume_usdt, clients
+     FROM tier_review ORDER BY broker_id, effective_from, reviewed_at DESC)
 ) t
 WHERE {where}
 ORDER BY t.broker_id COLLATE "C",

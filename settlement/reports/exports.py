@@ -1,4 +1,4 @@
-"""What can be read back out: seven exports, each one query over the present state, streamed by COPY.
+"""What can be read back out: seven exports, each one query over the books as they stand or stood, streamed by COPY.
 
 Rows come sorted by their key columns as text (byte order). Decimals are written without exponents and without trailing
 zeros, so that one value has one text; times are RFC 3339 in UTC; what is empty is an empty field in CSV and null in
@@ -15,6 +15,7 @@ from pyarrow import parquet
 from sqlalchemy import Connection, text
 
 from settlement.errors import Refused
+from settlement.reports.as_of import AS_OF
 from settlement.reports.export_queries import QUERIES, TREE, Query, stamp
 from settlement.store.copying import copy_out, raw_cursor
 
@@ -38,19 +39,20 @@ DECIMALS = frozenset({"amount", "rate", "price"})
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which rows: windows in `[start, end)`, and one broker; None takes all."""
+    """Which rows: windows in `[start, end)`, and one broker; None takes all. `as_of` None: as they stand now."""
 
     start: datetime | None = None
     end: datetime | None = None
     broker: str | None = None
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Source:
-    """Rows ready to be copied out."""
+class Source:
+    """Rows ready to be copied out; kinds of columns are those of ARROW_TYPES, and "document" for JSON."""
 
     connection: Connection
-    query: Query
+    columns: Mapping[str, str]
     statement: str
     parameters: Mapping[str, Any]
 
@@ -58,7 +60,7 @@ class _Source:
         """The columns in order, '' as null; `as_text` writes times and decimals as CSV and JSON carry them."""
         columns = ", ".join(
             f"{_text_of(name, kind) if as_text or kind == 'text' else name} AS {name}"
-            for name, kind in self.query.columns.items()
+            for name, kind in self.columns.items()
         )
         return f"SELECT {columns} FROM ({self.statement}) AS rows"  # noqa: S608 - made of this package's constants
 
@@ -87,13 +89,15 @@ def export(connection: Connection, what: str, *, file_format: str, selection: Se
         raise Refused(f"unknown format {file_format!r}", mend=f"choose one of {', '.join(FORMATS)}")
     if selection.broker is not None:
         _check_broker(connection, query, selection.broker)
-    given = {"start": selection.start, "end": selection.end, "broker": selection.broker}
-    source = _Source(
-        connection=connection,
-        query=query,
-        statement=_statement(query, selection),
-        parameters={name: value for name, value in given.items() if value is not None},
+    parameters = {name: value for name, value in vars(selection).items() if value is not None}
+    source = Source(
+        connection=connection, columns=query.columns, statement=_statement(query, selection), parameters=parameters
     )
+    write(source, file_format=file_format, sink=sink)
+
+
+def write(source: Source, *, file_format: str, sink: IO[bytes]) -> None:
+    """Writes the rows of `source` in one of FORMATS."""
     {"csv": _write_csv, "json": _write_json, "parquet": _write_parquet}[file_format](source, sink)
 
 
@@ -123,6 +127,8 @@ def _statement(query: Query, selection: Selection) -> str:
     body = query.dated_body if dated and query.dated_body else query.body
     where = " AND ".join(["true", *conditions])
     tree = TREE if "tree" in where else ""
+    if selection.as_of is not None:
+        tree = AS_OF + (f", tree AS ({TREE} SELECT broker_id FROM tree)" if tree else "")  # noqa: S608 - constants
     return tree + body.replace("{where}", where)
 
 
@@ -134,12 +140,12 @@ def _text_of(name: str, kind: str) -> str:
     return f"nullif({name}, '')" if kind == "text" else name
 
 
-def _write_csv(source: _Source, sink: IO[bytes]) -> None:
+def _write_csv(source: Source, sink: IO[bytes]) -> None:
     for block in source.blocks(f"COPY ({source.rows(as_text=True)}) TO STDOUT WITH (FORMAT csv, HEADER true)"):
         sink.write(block)
 
 
-def _write_json(source: _Source, sink: IO[bytes]) -> None:
+def _write_json(source: Source, sink: IO[bytes]) -> None:
     """One array, one object a line.
 
     The quote and the delimiter are control characters, which JSON always escapes: COPY hands each object on untouched,
@@ -153,8 +159,8 @@ def _write_json(source: _Source, sink: IO[bytes]) -> None:
     sink.write(b"\n]\n" if separator == b"," else b"[]\n")
 
 
-def _write_parquet(source: _Source, sink: IO[bytes]) -> None:
-    schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in source.query.columns.items()])
+def _write_parquet(source: Source, sink: IO[bytes]) -> None:
+    schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in source.columns.items()])
     with parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
         rows = source.rows(as_text=False)
         for table in copy_out(source.connection, rows, schema=schema, parameters=source.parameters):

@@ -19,6 +19,7 @@ TABLES = {
     "vip_level": ("row_id", ("venue", "account", "effective_from")),
     "fee_rate": ("row_id", ("venue", "account", "product", "liquidity", "effective_from")),
     "tier_override": ("row_id", ("broker_id", "effective_from")),
+    "broker_override": ("row_id", ("broker_id", "kind", "product", "liquidity", "effective_from")),
     "program_terms": ("terms_id", ("terms_id",)),
     "instrument": ("row_id", ("row_id",)),
     "price": ("price_id", ("price_id",)),

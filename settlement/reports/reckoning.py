@@ -1,6 +1,7 @@
 """One fill taken through the rules again, keeping what every step found on its way.
 
-The steps are those of `settlement.rules.settle`, called one by one; its own result comes along as `outcome`.
+The steps are those of `settlement.rules.settle`, called one by one; its own result comes along as `basis` and `amounts`, as
+far as a monthly cap leaves them.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import pandas as pd
 import pyarrow as pa
 
 from schemas.frames import FILL
-from settlement.rules import eligibility, rating, valuation
+from settlement.reports.reckoned_cap import ReckonedCap, reckon_cap
+from settlement.rules import eligibility, overrides, rating, valuation
 from settlement.rules.attribution import Attribution, attribute
 from settlement.rules.batch import Batch
+from settlement.rules.cap import capped
 from settlement.rules.in_force import NONE, InForce, coded, joined, microseconds, take
 from settlement.rules.reasons import Reason
 from settlement.rules.settle import Outcome, settle
@@ -45,9 +48,11 @@ class Reckoning:
     net_fee: Any
     applies: dict[Reason, bool]
     tier: str
+    own: overrides.OwnRates
     contracts: valuation.Contracts
     fee_price: valuation.Prices
     notional_price: valuation.Prices
+    cap: ReckonedCap | None
     basis: Basis
     amounts: dict[str, Any]
 
@@ -87,6 +92,7 @@ def reckon(
     net_fee = valuation.net_fee(batch)
     roots = np.zeros(1, dtype=np.int64)
     tiers = rating.tiers_of_roots(roots, who.roots(), batch.times, terms, facts)
+    own = overrides.own_rates(batch, facts, roots=roots, names=who.roots())
     contracts = valuation.contracts(batch, facts)
     max_age = take([version.max_age_seconds for version in facts.terms], terms, missing=0)
     fee_price = valuation.prices_at(batch.text("fee_currency"), batch.times, max_age, facts)
@@ -98,17 +104,26 @@ def reckon(
         (Reason.PRICE_MISSING, ~(fee_price.known & notional_price.known)),
     ]
     outcome: Outcome = settle(fills, facts)
+    cap = reckon_cap(connection, fills, outcome, facts, window_start=window[0])
+    if cap is not None:
+        outcome = capped(fills, outcome, facts, earned={cap.client: cap.earned_before})
+    basis = outcome.bases[int(outcome.basis[0])]
     return Reckoning(
         fill=table.to_pylist()[0],
         facts=facts,
         who=who,
         terms=facts.terms[int(terms[0])] if terms[0] != NONE else None,
         net_fee=net_fee[0].as_py(),
-        applies={reason: bool(applies[0]) for reason, applies in checks},
+        applies={
+            **{reason: bool(applies[0]) for reason, applies in checks},
+            Reason.CAP_REACHED: basis.reason is Reason.CAP_REACHED,
+        },
         tier=tiers.names[int(tiers.code[0])] if tiers.code[0] != NONE else "",
+        own=own,
         contracts=contracts,
         fee_price=fee_price,
         notional_price=notional_price,
-        basis=outcome.bases[int(outcome.basis[0])],
+        cap=cap,
+        basis=basis,
         amounts=outcome.amounts.to_pylist()[0],
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from settlement.errors import Refused
+from settlement.rules.reasons import Reason, Status
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 FILL = """
-SELECT f.*, l.source AS file, l.loaded_at, date_trunc('hour', f.executed_at, 'UTC') AS window_start
+SELECT f.*, coalesce(l.file, l.source) AS file, l.loaded_at, date_trunc('hour', f.executed_at, 'UTC') AS window_start
 FROM fill f LEFT JOIN load l USING (load_id)
 WHERE f.venue = :venue AND f.account = :account AND f.bill_id = :bill_id
 """
@@ -61,7 +62,7 @@ SELECT e.entry_id, e.kind, e.run_id, e.chain, e.sequence, a.payee, p.account, p.
 FROM entry e
 JOIN posting p USING (entry_id)
 JOIN ledger_account a USING (account)
-WHERE e.run_id = ANY(:run_ids) AND e.chain = :root AND e.kind IN ('earned', 'correction') AND a.payee = ANY(:payees)
+WHERE e.run_id = ANY(:run_ids) AND e.chain = ANY(:roots) AND e.kind IN ('earned', 'correction') AND a.payee = ANY(:payees)
 ORDER BY e.chain, e.sequence, p.leg
 """
 
@@ -73,6 +74,19 @@ FROM payout p
 WHERE p.payee = ANY(:payees) AND p.created_at >= :since
 ORDER BY p.payee, p.created_at, p.payout_id
 """
+
+WHOSE = ("root", "broker_id", "product")
+RATED = (
+    "tier",
+    "rate",
+    "terms_id",
+    "payees",
+    "shares",
+    "net_fee_usdt",
+    "notional_usdt",
+    "price_id",
+    "notional_price_id",
+)
 
 WINDOW = "SELECT status, settled_at FROM settlement_window WHERE window_start = :window_start"
 
@@ -97,8 +111,21 @@ class StoredFill:
 
     @property
     def known_as_of(self) -> datetime | None:
-        """When the shard of the standing line read its facts: what was loaded by then is what it could know."""
-        return self.line["facts_at"] if self.line else None
+        """When the shard that rated the standing line read its facts: what was loaded by then is what it could know.
+
+        Where only what a monthly cap leaves has changed, that is the shard of an earlier revision.
+        """
+        rated = self.line
+        for before in reversed(self.revisions[:-1]):
+            if rated is None or not _is_rating_kept(before, rated):
+                break
+            rated = before
+        return rated["facts_at"] if rated else None
+
+
+def _is_rating_kept(before: Row, after: Row) -> bool:
+    names = WHOSE if after["reason"] == Reason.CAP_REACHED.text else (*WHOSE, *RATED)
+    return before["status"] == Status.EARNED and all(before[name] == after[name] for name in names)
 
 
 def read_stored_fill(connection: Connection, venue: str, account: str, bill_id: str) -> StoredFill:
@@ -133,8 +160,8 @@ def _money(connection: Connection, revisions: list[Row], shares: list[Row]) -> t
     payees = sorted({share["payee"] for share in shares})
     if not payees:
         return [], []
-    runs = sorted({share["run_id"] for share in shares})
-    entries = _rows(connection, ENTRIES, {"run_ids": runs, "root": revisions[-1]["root"], "payees": payees})
+    placed = {"run_ids": [row["run_id"] for row in revisions], "roots": [row["root"] for row in revisions]}
+    entries = _rows(connection, ENTRIES, {**placed, "payees": payees})
     if not entries:
         return [], []
     since = min(entry["recorded_at"] for entry in entries)

@@ -17,6 +17,7 @@ from settlement.rules.attribution import TAG_OVERRIDES_LINK, Attribution
 from settlement.rules.batch import Batch
 from settlement.rules.facts import Facts
 from settlement.rules.in_force import KEY_SEPARATOR, NONE, Coded, Codes, take
+from settlement.rules.overrides import OwnRates, applied, value_of
 from settlement.rules.rating import Tiers, rate
 from settlement.rules.reasons import Reason
 from settlement.rules.split import Split
@@ -38,7 +39,7 @@ class Basis:
 
 
 class _Case(NamedTuple):
-    """One combination of what a basis is made of, as codes; -1 is none. The last five count for earned lines only."""
+    """One combination of what a basis is made of, as codes; -1 is none. The last seven count for earned lines only."""
 
     path: int
     reason: int
@@ -50,6 +51,8 @@ class _Case(NamedTuple):
     liquidity: int
     affiliated: int
     client: int
+    own_rate: int
+    floor: int
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class _Names:
         return plain if plain.reason else self._earned(plain, case)
 
     def _earned(self, plain: Basis, case: _Case) -> Basis:
-        path, version, tier = self.who.paths[case.path], self.facts.terms[case.terms], self.tiers.names[case.tier]
+        path, version = self.who.paths[case.path], self.facts.terms[case.terms]
         rebated = [] if case.client == NONE else [self.clients[case.client]]
         return Basis(
             root=plain.root,
@@ -85,14 +88,8 @@ class _Names:
             reason=plain.reason,
             product=plain.product,
             flags=plain.flags,
-            tier=tier,
-            rate=rate(
-                version,
-                tier=tier,
-                product_name=plain.product,
-                liquidity=str(self.liquidity.names[case.liquidity]),
-                affiliated=case.affiliated > 0,
-            ),
+            tier=self.tiers.names[case.tier],
+            rate=self._rate(plain.product, case),
             terms_id=version.terms_id,
             split=Split(
                 payees=(*path.brokers, *(payee for payee, _ in rebated)),
@@ -100,16 +97,26 @@ class _Names:
             ),
         )
 
+    def _rate(self, product: str, case: _Case) -> Decimal:
+        terms_rate = rate(
+            self.facts.terms[case.terms],
+            tier=self.tiers.names[case.tier],
+            product_name=product,
+            liquidity=str(self.liquidity.names[case.liquidity]),
+            affiliated=case.affiliated > 0,
+        )
+        return applied(terms_rate, own=value_of(self.facts, case.own_rate), floor=value_of(self.facts, case.floor))
+
 
 def bases_of(  # noqa: PLR0913 - the steps before it
-    batch: Batch, facts: Facts, *, who: Attribution, reason: Codes, terms: Codes, tiers: Tiers
+    batch: Batch, facts: Facts, *, who: Attribution, reason: Codes, terms: Codes, tiers: Tiers, own: OwnRates
 ) -> tuple[Codes, list[Basis]]:
     """A code per fill into the distinct bases."""
     client, clients = _rebated_clients(batch, facts, who)
     affiliated = take(facts.clients["affiliated"].to_numpy(dtype=bool), who.link_row, missing=False).astype(np.int64)
     names = _Names(facts, who, tiers, batch.products, batch.text("flags"), batch.text("liquidity"), clients)
     always = [who.path, reason, batch.products.codes, names.flags.codes, who.overrides.astype(np.int64)]
-    if_earned = [terms, tiers.code, names.liquidity.codes, affiliated, client]
+    if_earned = [terms, tiers.code, names.liquidity.codes, affiliated, client, own.rate, own.floor]
     earned = reason == Reason.EARNED
     codes, cases = _distinct([*always, *(np.where(earned, column, NONE) for column in if_earned)])
     return _merge_equal(codes, [names.basis(case) for case in cases])

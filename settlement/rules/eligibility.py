@@ -19,6 +19,7 @@ earns; a pending line is never guessed, a supplementary run settles it once the 
 13 TIER_UNKNOWN         the root's tier is not in the terms
 14 INSTRUMENT_UNKNOWN   a contract whose instrument is not loaded
 15 PRICE_MISSING        no price for the fee's or the notional's currency
+16 CAP_REACHED          the client's monthly cap left nothing: of all lines of the month, not of one (cap.py)
 
 A fill used a fee discount if it names one, or gave back part of the fee (fee_rebate > 0), or its fee rate is better for
 the client (greater, in the venue's sign) than the scheduled one in force for its account, product and liquidity.

@@ -7,7 +7,9 @@ Every frame holds the rows that stand (replaced ones are left out), with Arrow-b
     clients      venue, account, broker_id, effective_from, effective_to, affiliated bool, account_class, rebate_share decimal
     vip_levels   venue, account, level int, effective_from
     fee_rates    venue, account, product, liquidity, rate decimal, effective_from
-    tiers        broker_id, tier, effective_from, effective_to          overrides
+    tiers        broker_id, tier, effective_from, effective_to          overrides of the tier
+    overrides    broker_id, kind ("rate" | "floor" | "cap" | "minimum_payout"), product (or "all"), liquidity (or "all"),
+                 value decimal, effective_from, effective_to
     reviews      broker_id, tier, effective_from                        results of monthly reviews
     instruments  row_id, venue, instrument_type, instrument, contract_type, contract_value, contract_multiplier,
                  contract_value_currency, settle_currency, base_currency, quote_currency, effective_from
@@ -30,12 +32,16 @@ import pandas as pd
 from settlement.rules.in_force import InForce
 from settlement.rules.tree import Tree
 
+ALL: Final = "all"
+"""In the place of a product, a liquidity or a group: all of them."""
+
 KEYS: Final = {
     "codes": ("code",),
     "clients": ("venue", "account"),
     "vip_levels": ("venue", "account"),
     "fee_rates": ("venue", "account", "product", "liquidity"),
     "tiers": ("broker_id",),
+    "overrides": ("broker_id", "kind", "product", "liquidity"),
     "reviews": ("broker_id",),
     "instruments": ("venue", "instrument_type", "instrument"),
     "prices": ("currency",),
@@ -66,6 +72,17 @@ class PayoutTerms:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CapTerms:
+    """Clients of these VIP levels earn for their broker until a calendar month's commission (UTC) on one of them is reached.
+
+    `monthly_usdt` is that commission per client account, in USDT.
+    """
+
+    monthly_usdt: Decimal
+    vip_levels: frozenset[int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Terms:
     """One version of the program terms, in force from `effective_from` until the next one."""
 
@@ -82,6 +99,7 @@ class Terms:
     groups: str
     payout: PayoutTerms
     tiers: tuple[Tier, ...]
+    cap: CapTerms | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +112,7 @@ class Facts:
     vip_levels: pd.DataFrame
     fee_rates: pd.DataFrame
     tiers: pd.DataFrame
+    overrides: pd.DataFrame
     reviews: pd.DataFrame
     instruments: pd.DataFrame
     prices: pd.DataFrame

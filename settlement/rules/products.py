@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 SPOT, FUTURES, OPTIONS, EVENTS = "spot", "futures", "options", "events"
+PRODUCTS: Final = (SPOT, FUTURES, OPTIONS, EVENTS)
 
 PRODUCT_OF: Final = {
     "SPOT": SPOT,

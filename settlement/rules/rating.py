@@ -1,9 +1,11 @@
 """Rating: which percentage of the net fee is commission?
 
-1. The rate is the terms' rate for the tier of the ROOT broker of the tree at execution, by product, liquidity and, where
-   the terms tell them apart, affiliated (from the client link in force, else false).
-2. The tier is an override in force, else the latest monthly review, else the terms' entry tier.
-3. commission = net_fee_usdt x rate, half-even to 12 decimals; what is rated is the rounded net fee.
+1. The rate is the ROOT broker's own in force at execution, where it has one; else the terms' rate for the tier of the root,
+   but never below the root's floor in force (settlement/rules/overrides.py).
+2. The terms' rate is by product, liquidity and, where the terms tell them apart, affiliated (from the client link in force,
+   else false).
+3. The tier is an override in force, else the latest monthly review, else the terms' entry tier.
+4. commission = net_fee_usdt x rate, half-even to 12 decimals; what is rated is the rounded net fee.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ class Reason(IntEnum):
     TIER_UNKNOWN = 13
     INSTRUMENT_UNKNOWN = 14
     PRICE_MISSING = 15
+    CAP_REACHED = 16
 
     @property
     def status(self) -> str:

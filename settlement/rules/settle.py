@@ -4,11 +4,12 @@
     whose client?  does it earn?  fee in USDT  x tier %  up the tree
 
 No I/O, no clock, no randomness: the same fills and facts give the same outcome, in whatever order or batches they come.
+What a monthly cap leaves of it depends on what was earned before in the month: settlement/rules/cap.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from settlement.rules import eligibility, rating, valuation
+from settlement.rules import eligibility, overrides, rating, valuation
 from settlement.rules.attribution import Attribution, attribute
 from settlement.rules.basis import Basis, bases_of
 from settlement.rules.batch import Batch
@@ -75,6 +76,17 @@ class Outcome:
         return result
 
 
+def together(outcomes: Sequence[Outcome]) -> Outcome:
+    """One outcome of all of them, one after the other, with each basis once; at least one is given."""
+    position: dict[Basis, int] = {}
+    codes = [
+        np.array([position.setdefault(basis, len(position)) for basis in one.bases], dtype=np.int64)[one.basis]
+        for one in outcomes
+    ]
+    amounts = pa.concat_tables([one.amounts for one in outcomes])
+    return Outcome(basis=np.concatenate(codes), bases=list(position), amounts=amounts)
+
+
 def settle(fills: pd.DataFrame, facts: Facts) -> Outcome:
     """Settles fills (columns of schemas.frames.FILL) by `facts`."""
     batch = Batch(fills)
@@ -86,6 +98,7 @@ def settle(fills: pd.DataFrame, facts: Facts) -> Outcome:
 
     root_names, roots = _roots(who)
     tiers = rating.tiers_of_roots(roots, root_names, batch.times, terms, facts)
+    own = overrides.own_rates(batch, facts, roots=roots, names=root_names)
     how = valuation.contracts(batch, facts)
     max_age = take([version.max_age_seconds for version in facts.terms], terms, missing=0)
     fee_price = valuation.prices_at(batch.text("fee_currency"), batch.times, max_age, facts)
@@ -100,7 +113,7 @@ def settle(fills: pd.DataFrame, facts: Facts) -> Outcome:
         rows=len(batch),
     )
 
-    basis, bases = bases_of(batch, facts, who=who, reason=reason, terms=terms, tiers=tiers)
+    basis, bases = bases_of(batch, facts, who=who, reason=reason, terms=terms, tiers=tiers, own=own)
     amounts = _amounts(
         batch, facts, net_fee=net_fee, how=how, prices=(fee_price, notional_price), basis=basis, bases=bases
     )

@@ -95,7 +95,7 @@ def draw_fills(  # noqa: PLR0913 - what a fill depends on
         fills.price[rows] = instrument_price(instrument, market, minutes[rows], noise[rows])
         fills.size[rows] = _size(instrument, market, minutes[rows], worth[rows])
         fills.rate_ppm[rows] = _rate(instrument, fills.taker[rows], vip[rows])
-        _charge(fills, instrument, rows)
+        charge(fills, instrument, rows)
     return fills
 
 
@@ -126,7 +126,7 @@ def _rate(instrument: Instrument, taker: Booleans, vip: Integers) -> Integers:
     return np.where(taker, np.asarray(product["taker"])[vip], np.asarray(product["maker"])[vip])
 
 
-def _charge(fills: Fills, instrument: Instrument, rows: Integers) -> None:
+def charge(fills: Fills, instrument: Instrument, rows: Integers) -> None:
     """Sets fee, its scale and its currency on `rows`, all of `instrument`."""
     size, price, rate = fills.size[rows], fills.price[rows], fills.rate_ppm[rows]
     scale = instrument.size_decimals + instrument.face_decimals + PPM_DECIMALS

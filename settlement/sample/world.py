@@ -70,10 +70,8 @@ def write_sample(directory: Path, *, seed: int = SEED, fills: int = FILLS) -> Sa
             f"{fills} fills are too few", mend=f"ask for {FEWEST_FILLS:,} or more, so that every reason occurs"
         )
     (directory / "fills").mkdir(parents=True, exist_ok=True)
-    draws = Draws(seed)
     start = DAY - timedelta(hours=1)
-    market = walk_market(draws, start=start - timedelta(hours=1), hours=len(HOUR_WEIGHTS) + 1)
-    population = populate(draws, accounts=ACCOUNTS)
+    draws, market, population = _people(seed, accounts=ACCOUNTS, start=start)
     write_registry(directory / "registry", population)
     terms = tuple(Path(shutil.copyfile(HERE / name, directory / name)) for name in ("terms-1.toml", "terms-2.toml"))
     write_instruments(directory / "instruments.json")
@@ -87,6 +85,17 @@ def write_sample(directory: Path, *, seed: int = SEED, fills: int = FILLS) -> Sa
         start=start,
         end=start + timedelta(hours=len(HOUR_WEIGHTS)),
     )
+
+
+def population_of(seed: int = SEED, *, accounts: int = ACCOUNTS) -> Population:
+    """The accounts of the sample that `seed` gives, without writing it."""
+    return _people(seed, accounts=accounts, start=DAY - timedelta(hours=1))[2]
+
+
+def _people(seed: int, *, accounts: int, start: datetime) -> tuple[Draws, Market, Population]:
+    draws = Draws(seed)
+    market = walk_market(draws, start=start - timedelta(hours=1), hours=len(HOUR_WEIGHTS) + 1)
+    return draws, market, populate(draws, accounts=accounts)
 
 
 def _write_fills(  # noqa: PLR0913 - the parts of the world

@@ -23,10 +23,9 @@ from settlement.store.templates import fill, listed
 PRICE_REACH_SECONDS_MIN = 3600
 
 STANDS_NOW = "replaced_by_load IS NULL"
-STOOD_THEN = """
-    load_id IN (SELECT load_id FROM load WHERE loaded_at <= %(as_of)s)
-    AND (replaced_by_load IS NULL OR replaced_by_load NOT IN (SELECT load_id FROM load WHERE loaded_at <= %(as_of)s))
-"""
+# Loads of facts happen one after the other, so the order of their numbers is the order of their times.
+STOOD_THEN = "load_id <= %(last_load)s AND (replaced_by_load IS NULL OR replaced_by_load > %(last_load)s)"
+LAST_LOAD = "SELECT coalesce(max(load_id), 0) FROM load WHERE kind <> 'fills' AND loaded_at <= %(as_of)s"
 
 _PERIOD = [("effective_from", TIMESTAMP), ("effective_to", TIMESTAMP)]
 _CLIENT = [("venue", pa.string()), ("account", pa.string())]
@@ -57,6 +56,9 @@ FEE_RATES = pa.schema(
     [*_CLIENT, ("product", pa.string()), ("liquidity", pa.string()), ("rate", AMOUNT), ("effective_from", TIMESTAMP)]
 )
 TIERS = pa.schema([("broker_id", pa.string()), ("tier", pa.string()), *_PERIOD])
+OVERRIDES = pa.schema(
+    [*((name, pa.string()) for name in ("broker_id", "kind", "product", "liquidity")), ("value", AMOUNT), *_PERIOD]
+)
 REVIEWS = pa.schema([("broker_id", pa.string()), ("tier", pa.string()), ("effective_from", TIMESTAMP)])
 INSTRUMENTS = pa.schema(
     [
@@ -80,15 +82,23 @@ PRICES = pa.schema([("price_id", pa.int64()), ("currency", pa.string()), ("ts", 
 _EXPRESSIONS = {"own_accounts": "array_to_string(own_accounts, ';')", "affiliated": "affiliated::text"}
 
 
-def load_facts(connection: Connection, *, start: datetime, end: datetime, as_of: datetime | None = None) -> Facts:
+def load_facts(
+    connection: Connection,
+    *,
+    start: datetime,
+    end: datetime,
+    as_of: datetime | None = None,
+    terms: tuple[Terms, ...] | None = None,
+) -> Facts:
     """All facts that fills executed in `[start, end)` can need, as `settlement.rules.facts.Facts` describes them.
 
     Rows that begin at `end` or later are left out, except broker codes: a tag counts as "through the API" even where
     its code has not begun. Prices reach back as far as the oldest one that any version of the terms lets be used.
-    `as_of`: what was known at that recorded time instead of what is known now.
+    `as_of`: what was known at that recorded time instead of what is known now. `terms`: these instead of those that
+    are stored.
     """
     reader = _Reader(connection, end=end, as_of=as_of)
-    terms = reader.terms()
+    terms = reader.terms() if terms is None else terms
     reach = max([PRICE_REACH_SECONDS_MIN, *(version.max_age_seconds for version in terms)])
     return Facts(
         brokers=reader.frame("broker", BROKERS),
@@ -97,6 +107,7 @@ def load_facts(connection: Connection, *, start: datetime, end: datetime, as_of:
         vip_levels=reader.frame("vip_level", VIP_LEVELS),
         fee_rates=reader.frame("fee_rate", FEE_RATES),
         tiers=reader.frame("tier_override", TIERS),
+        overrides=reader.frame("broker_override", OVERRIDES),
         reviews=reader.reviews(),
         instruments=reader.frame("instrument", INSTRUMENTS),
         prices=reader.prices(start - timedelta(seconds=reach)),
@@ -104,9 +115,21 @@ def load_facts(connection: Connection, *, start: datetime, end: datetime, as_of:
     )
 
 
+def terms_versions(connection: Connection, *, as_of: datetime) -> tuple[Terms, ...]:
+    """Every version of the terms that stood at a recorded time, the earliest first."""
+    return _Reader(connection, end=as_of, as_of=as_of).terms()
+
+
+def last_load(connection: Connection, *, as_of: datetime) -> int:
+    """The number of the last load of facts that was recorded by `as_of`; 0 if there was none."""
+    with raw_cursor(connection) as cursor:
+        return int(cursor.execute(LAST_LOAD, {"as_of": as_of}).fetchone()[0])
+
+
 def facts_version(connection: Connection) -> int:
-    """A number that grows with every load of facts."""
-    return int(connection.execute(text("SELECT count(*) FROM load WHERE kind <> 'fills'")).scalar_one())
+    """A number that grows with every load of facts and every review."""
+    query = text("SELECT (SELECT count(*) FROM load WHERE kind <> 'fills') + (SELECT count(*) FROM tier_review)")
+    return int(connection.execute(query).scalar_one())
 
 
 class _Reader:
@@ -115,7 +138,10 @@ class _Reader:
     def __init__(self, connection: Connection, *, end: datetime, as_of: datetime | None) -> None:
         self.connection = connection
         self.parameters: dict[str, Any] = {"end": end, "as_of": as_of}
-        self.stands = STANDS_NOW if as_of is None else STOOD_THEN
+        self.stands = STANDS_NOW
+        if as_of is not None:
+            self.stands = STOOD_THEN
+            self.parameters["last_load"] = last_load(connection, as_of=as_of)
 
     def frame(self, table: str, schema: pa.Schema, *, condition: str = "effective_from < %(end)s") -> pd.DataFrame:
         columns = ", ".join(_EXPRESSIONS.get(name, name) for name in schema.names)
@@ -127,8 +153,12 @@ class _Reader:
         return self.frame("price", PRICES, condition="ts >= %(oldest)s AND ts < %(end)s")
 
     def reviews(self) -> pd.DataFrame:
+        """The reviews; of several for one instant, the latest that was known."""
         known = "" if self.parameters["as_of"] is None else "AND reviewed_at <= %(as_of)s"
-        query = "SELECT $columns FROM tier_review WHERE effective_from < %(end)s $known"
+        query = """
+            SELECT DISTINCT ON (broker_id, effective_from) $columns FROM tier_review
+            WHERE effective_from < %(end)s $known ORDER BY broker_id, effective_from, reviewed_at DESC
+        """
         return self._read(fill(query, columns=listed(REVIEWS.names), known=known), REVIEWS)
 
     def terms(self) -> tuple[Terms, ...]:

@@ -48,10 +48,12 @@ def begin_ingest(connection: Connection, *, alone: bool) -> None:
     connection.execute(text(f"SELECT {function}(:key)"), {"key": INGEST_LOCK})
 
 
-def open_load(connection: Connection, *, source: str, loaded_by: str) -> int:
+def open_load(connection: Connection, *, source: str, file: str, loaded_by: str) -> int:
     """Records that a load of fills began; returns its id."""
-    query = text("INSERT INTO load (kind, source, loaded_by) VALUES ('fills', :source, :loaded_by) RETURNING load_id")
-    return int(connection.execute(query, {"source": source, "loaded_by": loaded_by}).scalar_one())
+    query = text("""
+        INSERT INTO load (kind, source, file, loaded_by) VALUES ('fills', :source, :file, :loaded_by) RETURNING load_id
+    """)
+    return int(connection.execute(query, {"source": source, "file": file, "loaded_by": loaded_by}).scalar_one())
 
 
 def ensure_days(connection: Connection, days: Iterable[date]) -> None:

@@ -7,6 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from settlement.store import windows
+
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
@@ -59,15 +61,10 @@ def waiting_events(connection: Connection) -> Count:
 
 
 def lagging_sources(connection: Connection, *, complete_before: datetime) -> list[tuple[str, datetime | None]]:
-    """Sources that are complete up to a time before `complete_before` only, or never said; the worst first."""
-    rows = connection.execute(
-        text(
-            "SELECT name, watermark FROM source WHERE watermark IS NULL OR watermark < :before"
-            " ORDER BY watermark NULLS FIRST, name"
-        ),
-        {"before": complete_before},
-    )
-    return [(row.name, row.watermark) for row in rows]
+    """Sources and venues that are complete up to a time before `complete_before` only, or never said; the worst first."""
+    marks = windows.watermarks(connection).items()
+    lagging = [(name, mark) for name, mark in marks if mark is None or mark < complete_before]
+    return sorted(lagging, key=lambda source: (source[1] is not None, source[1] or complete_before, source[0]))
 
 
 def quarantined(connection: Connection) -> list[Quarantined]:

@@ -19,6 +19,7 @@ from settlement.errors import IdempotencyConflict
 from settlement.ledger.chart import payable as payable_account
 from settlement.ledger.chart import payee_kind, payee_of
 from settlement.ledger.entries import Entry, chain_hash, content_digest
+from settlement.store import recording
 from settlement.store.copying import raw_cursor
 
 LOCK_CHAIN = "SELECT sequence, hash, nullif(recorded_at, '-infinity') FROM lock_chain(%(chain)s)"
@@ -89,15 +90,16 @@ class _Digested:
 _Key = tuple[str, str]
 
 
-def post_entries(connection: Connection, *, chain: str, entries: Sequence[Entry], recorded_at: datetime) -> list[int]:
+def post_entries(connection: Connection, *, chain: str, entries: Sequence[Entry]) -> list[int]:
     """Appends `entries` to `chain` and returns their ids in the same order; those posted before keep their id.
 
-    Declares payees that are new. `recorded_at` is now; if another machine's clock has recorded later in this chain,
-    that time is taken, so that a chain never goes back in time. Raises IdempotencyConflict.
+    Declares payees that are new. They are recorded now, by the database's clock; should that have gone back, at the
+    time of the chain's last entry, so that a chain never goes back in time. Raises IdempotencyConflict.
     """
     unique = _unique(entries)
     if not unique:
         return []
+    recorded_at = recording.begin(connection)
     with raw_cursor(connection) as cursor:
         head = _lock(cursor, chain)
         ids = _already_posted(cursor, unique)

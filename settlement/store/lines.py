@@ -1,44 +1,64 @@
-"""Fills to be settled, out of PostgreSQL; lines, bases and splits, into it."""
+"""Fills to be settled, out of PostgreSQL, with the lines that stand for them; lines, into it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
-import numpy as np
-import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, text
 
 from schemas.frames import FILL
-from settlement.rules.basis import Basis
 from settlement.rules.in_force import Codes
+from settlement.rules.limits import Account
+from settlement.rules.money import LEDGER_AMOUNT
 from settlement.rules.settle import Outcome
-from settlement.rules.split import Split
 from settlement.store.copy_text import characters, copy_text, encode_rows
 from settlement.store.copying import copy_out
 
 WINDOW = timedelta(hours=1)
 
-# A fill that has no line yet has no previous revision.
-OPEN_FILL = pa.schema(
-    [*FILL, ("previous_revision", pa.int64()), ("previous_broker", pa.string()), ("previous_reason", pa.string())]
+# What stands for a fill so far; all null for one that has no line yet.
+STANDING = pa.schema(
+    [
+        ("previous_revision", pa.int64()),
+        ("previous_basis", pa.int64()),
+        *((f"previous_{name}", LEDGER_AMOUNT) for name in ("net_fee_usdt", "commission_usdt", "notional_usdt")),
+        *((f"previous_{name}", pa.int64()) for name in ("price_id", "notional_price_id")),
+    ]
 )
+# A fill that may be settled (again).
+STANDING_FILL = pa.schema([*FILL, *STANDING])
 KEYS = pa.schema([("venue", pa.string()), ("account", pa.string()), ("tag", pa.string())])
 
 _FILL_COLUMNS = ", ".join(f"f.{name}" for name in FILL.names)
 _IN_WINDOW = "f.executed_at >= %(start)s AND f.executed_at < %(end)s"
 _NO_LINE = """NOT EXISTS (SELECT FROM line l WHERE l.window_start = %(start)s
               AND l.venue = f.venue AND l.account = f.account AND l.bill_id = f.bill_id)"""
+_STANDING = """l.revision, l.basis_id, l.net_fee_usdt, l.commission_usdt, l.notional_usdt, l.price_id,
+    l.notional_price_id"""
+_NOTHING_STANDS = ", ".join(["NULL"] * len(STANDING))
+# The lines that stood before the run `run_id` (none: that stand). What another shard of the run has written already does
+# not count yet: each shard reads the window as the run found it.
+_LINE_BEFORE = """
+    SELECT * FROM line l
+    WHERE l.window_start = %(start)s AND l.run_id IS DISTINCT FROM %(run_id)s AND NOT EXISTS (
+        SELECT FROM line n
+        WHERE n.revision > 0 AND n.revision > l.revision AND n.run_id IS DISTINCT FROM %(run_id)s
+          AND n.window_start = l.window_start AND n.venue = l.venue AND n.account = l.account AND n.bill_id = l.bill_id
+    )
+"""
 _PENDING = f"""
-    SELECT {_FILL_COLUMNS}, l.revision AS previous_revision, b.broker_id AS previous_broker, b.reason AS previous_reason
-    FROM current_line l
+    SELECT {_FILL_COLUMNS}, {_STANDING}
+    FROM ({_LINE_BEFORE}) l
     JOIN basis b ON b.basis_id = l.basis_id AND b.status = 'pending'
     JOIN fill f ON f.venue = l.venue AND f.account = l.account AND f.bill_id = l.bill_id AND {_IN_WINDOW}
-    WHERE l.window_start = %(start)s
+"""  # noqa: S608 - constants of this module
+_EVERY = f"""
+    SELECT {_FILL_COLUMNS}, {_STANDING} FROM fill f LEFT JOIN ({_LINE_BEFORE}) l USING (venue, account, bill_id)
 """  # noqa: S608 - constants of this module
 _MINE = """JOIN shard_key k ON k.run_id = %(run_id)s AND k.root = %(root)s
            AND k.venue = f.venue AND k.account = f.account AND k.tag = coalesce(f.tag, '')"""
@@ -64,36 +84,77 @@ def window_keys(connection: Connection, window_start: datetime, *, only_without_
 
 
 def pending_fills(connection: Connection, window_start: datetime) -> Iterator[pa.Table]:
-    """The fills of the window whose current line is pending, as OPEN_FILL."""
-    return copy_out(connection, _PENDING, schema=OPEN_FILL, parameters=_period(window_start))
+    """The fills of the window whose current line is pending, as STANDING_FILL."""
+    parameters = {**_period(window_start), "run_id": None}
+    return copy_out(connection, _PENDING, schema=STANDING_FILL, parameters=parameters)
 
 
-def shard_fills(
-    connection: Connection, window_start: datetime, *, run_id: int, root: str, first: bool
-) -> Iterator[pa.Table]:
-    """The fills that a shard may have to settle, as OPEN_FILL: those with one of its keys.
+def all_fills(connection: Connection, window_start: datetime) -> Iterator[pa.Table]:
+    """Every fill of the window with the line that stands for it, if there is one, as STANDING_FILL."""
+    parameters = {**_period(window_start), "run_id": None}
+    return copy_out(connection, f"{_EVERY} WHERE {_IN_WINDOW}", schema=STANDING_FILL, parameters=parameters)
 
-    In a window's first run that is every such fill; later only those without a line and those whose line is pending.
+
+def standing_fills(connection: Connection, *, start: datetime, end: datetime) -> Iterator[pa.Table]:
+    """Every fill of the windows of `[start, end)` with the line that stands for it, if there is one, as STANDING_FILL."""
+    query = f"""
+        SELECT {_FILL_COLUMNS}, {_STANDING} FROM fill f LEFT JOIN (
+            SELECT * FROM line l WHERE l.window_start >= %(start)s AND l.window_start < %(end)s AND NOT EXISTS (
+                SELECT FROM line n
+                WHERE n.revision > 0 AND n.revision > l.revision AND n.window_start >= %(start)s AND n.window_start < %(end)s
+                  AND n.window_start = l.window_start AND n.venue = l.venue AND n.account = l.account AND n.bill_id = l.bill_id)
+        ) l USING (venue, account, bill_id)
+        WHERE {_IN_WINDOW}
+    """  # noqa: S608 - constants of this module
+    return copy_out(connection, query, schema=STANDING_FILL, parameters={"start": start, "end": end})
+
+
+def shard_fills(connection: Connection, window_start: datetime, *, run_id: int, root: str) -> Iterator[pa.Table]:
+    """The fills that a shard of the window's first run may have to settle, as FILL: those with one of its keys.
+
     A key may belong to several roots within one window; whose a fill is, the rules say.
     """
+    query = f"SELECT {_FILL_COLUMNS} FROM fill f {_MINE} WHERE {_IN_WINDOW}"  # noqa: S608 - constants of this module
+    return copy_out(connection, query, schema=FILL, parameters=_of_shard(window_start, run_id, root))
+
+
+def open_fills(connection: Connection, window_start: datetime, *, run_id: int, root: str) -> Iterator[pa.Table]:
+    """The fills that a shard of a later run may have to settle, as STANDING_FILL: without a line, or with a pending one."""
     query = f"""
-        SELECT {_FILL_COLUMNS}, NULL::smallint, NULL, NULL FROM fill f {_MINE} WHERE {_IN_WINDOW}
+        SELECT {_FILL_COLUMNS}, {_NOTHING_STANDS} FROM fill f {_MINE} WHERE {_IN_WINDOW} AND {_NO_LINE}
+        UNION ALL SELECT f.* FROM ({_PENDING}) f {_MINE}
     """  # noqa: S608 - constants of this module
-    if not first:
-        query = f"{query} AND {_NO_LINE} UNION ALL SELECT f.* FROM ({_PENDING}) f {_MINE}"  # noqa: S608 - constants
-    parameters = {**_period(window_start), "run_id": run_id, "root": root}
-    return copy_out(connection, query, schema=OPEN_FILL, parameters=parameters)
+    return copy_out(connection, query, schema=STANDING_FILL, parameters=_of_shard(window_start, run_id, root))
+
+
+def fills_again(connection: Connection, window_start: datetime, *, run_id: int, root: str) -> Iterator[pa.Table]:
+    """The fills that a shard of a recalculation looks at, as STANDING_FILL."""
+    query = f"{_EVERY} {_MINE} WHERE {_IN_WINDOW}"
+    return copy_out(connection, query, schema=STANDING_FILL, parameters=_of_shard(window_start, run_id, root))
+
+
+def account_fills(
+    connection: Connection, window_start: datetime, accounts: Iterable[Account], *, run_id: int | None
+) -> Iterator[pa.Table]:
+    """Every fill of these accounts in the window with the line that stood for it before the run (None: that stands)."""
+    venues, names = zip(*accounts, strict=True)
+    query = f"""
+        {_EVERY} JOIN unnest(%(venues)s::text[], %(accounts)s::text[]) AS a (venue, account)
+            ON a.venue = f.venue AND a.account = f.account
+        WHERE {_IN_WINDOW}
+    """
+    parameters = {**_period(window_start), "run_id": run_id, "venues": list(venues), "accounts": list(names)}
+    return copy_out(connection, query, schema=STANDING_FILL, parameters=parameters)
 
 
 def add_lines(  # noqa: PLR0913 - a line is made of all these
     connection: Connection, fills: pa.Table, outcome: Outcome, *, basis_ids: Codes, run_id: int, window_start: datetime
 ) -> None:
-    """Writes the lines of `fills` (columns of OPEN_FILL) by COPY, in their order."""
-    revision = pc.add(pc.fill_null(fills["previous_revision"], -1), 1)
+    """Writes the lines of `fills` by COPY, in their order. In a window's first run these have the columns of FILL."""
     table = pa.table(
         {
             **{name: fills[name] for name in ("venue", "account", "bill_id")},
-            "revision": revision.cast(pa.string()),
+            "revision": _revisions(fills),
             "basis_id": pa.array([str(basis_id) for basis_id in basis_ids]).take(pa.array(outcome.basis)),
             **{name: outcome.amounts[name].cast(pa.string()) for name in outcome.amounts.column_names},
         }
@@ -104,82 +165,14 @@ def add_lines(  # noqa: PLR0913 - a line is made of all these
     copy_text(connection, f"line_{window_start:%Y%m%d}", columns, characters(rows))
 
 
-@dataclass
-class BasisIds:
-    """The ids of bases in the database, each looked up or added once."""
-
-    connection: Connection
-    _bases: dict[Basis, int] = field(default_factory=dict)
-    _splits: dict[Split, int] = field(default_factory=dict)
-
-    def of(self, bases: Sequence[Basis]) -> Codes:
-        """The ids of `bases`, in their order."""
-        self._add_splits([basis.split for basis in bases if basis.split and basis.split not in self._splits])
-        new = [basis for basis in bases if basis not in self._bases]
-        if new:
-            self._bases.update(
-                zip(new, _upsert(self.connection, _ADD_BASES, [self._row(basis) for basis in new]), strict=True)
-            )
-        return np.array([self._bases[basis] for basis in bases], dtype=np.int64)
-
-    def _add_splits(self, splits: Sequence[Split]) -> None:
-        new = list(dict.fromkeys(splits))
-        if new:
-            rows = [{"payees": list(split.payees), "shares": [str(share) for share in split.shares]} for split in new]
-            self._splits.update(zip(new, _upsert(self.connection, _ADD_SPLITS, rows), strict=True))
-
-    def _row(self, basis: Basis) -> Mapping[str, object]:
-        return {
-            "root": basis.root,
-            "broker_id": basis.broker_id,
-            "status": basis.reason.status,
-            "reason": basis.reason.text,
-            "product": basis.product,
-            "tier": basis.tier,
-            "rate": None if basis.rate is None else str(basis.rate),
-            "terms_id": basis.terms_id,
-            "split_id": self._splits[basis.split] if basis.split else None,
-            "flags": basis.flags,
-        }
+def _revisions(fills: pa.Table) -> pa.Array | pa.ChunkedArray:
+    if "previous_revision" not in fills.column_names:
+        return pa.repeat("0", fills.num_rows)
+    return pc.add(pc.fill_null(fills["previous_revision"], -1), 1).cast(pa.string())
 
 
-_BASIS_COLUMNS = "root, broker_id, status, reason, product, tier, rate, terms_id, split_id, flags"
-_ADD_BASES = f"""
-    WITH wanted AS (
-        SELECT * FROM ROWS FROM (jsonb_to_recordset(CAST(:rows AS jsonb)) AS (root text, broker_id text, status text,
-            reason text, product text, tier text, rate numeric, terms_id bigint, split_id bigint, flags text))
-            WITH ORDINALITY
-    ), added AS (
-        INSERT INTO basis ({_BASIS_COLUMNS}) SELECT {_BASIS_COLUMNS} FROM wanted ON CONFLICT DO NOTHING
-        RETURNING basis_id, {_BASIS_COLUMNS}
-    ), known AS (
-        SELECT basis_id, {_BASIS_COLUMNS} FROM added UNION ALL SELECT basis_id, {_BASIS_COLUMNS} FROM basis
-        WHERE root IN (SELECT root FROM wanted)
-    )
-    SELECT k.basis_id FROM wanted w JOIN known k ON k.root = w.root AND k.reason = w.reason AND k.product = w.product
-        AND k.flags = w.flags AND coalesce(k.broker_id, '') = coalesce(w.broker_id, '')
-        AND coalesce(k.tier, '') = coalesce(w.tier, '') AND coalesce(k.rate, -1) = coalesce(w.rate, -1)
-        AND coalesce(k.terms_id, 0) = coalesce(w.terms_id, 0) AND coalesce(k.split_id, 0) = coalesce(w.split_id, 0)
-    ORDER BY w.ordinality
-"""  # noqa: S608 - constants of this module
-_ADD_SPLITS = """
-    WITH wanted AS (
-        SELECT * FROM ROWS FROM (jsonb_to_recordset(CAST(:rows AS jsonb)) AS (payees text[], shares numeric[]))
-            WITH ORDINALITY
-    ), added AS (
-        INSERT INTO split (payees, shares) SELECT payees, shares FROM wanted ON CONFLICT DO NOTHING
-        RETURNING split_id, payees, shares
-    ), known AS (
-        SELECT split_id, payees, shares FROM added UNION ALL SELECT split_id, payees, shares FROM split
-        WHERE payees IN (SELECT payees FROM wanted)
-    )
-    SELECT k.split_id FROM wanted w JOIN known k ON k.payees = w.payees AND k.shares = w.shares ORDER BY w.ordinality
-"""
-
-
-def _upsert(connection: Connection, statement: str, rows: Sequence[Mapping[str, object]]) -> list[int]:
-    """Adds what is not there yet and returns the ids of all `rows`, in their order."""
-    return list(connection.execute(text(statement), {"rows": orjson.dumps(rows).decode()}).scalars())
+def _of_shard(window_start: datetime, run_id: int, root: str) -> dict[str, Any]:
+    return {**_period(window_start), "run_id": run_id, "root": root}
 
 
 def _period(window_start: datetime) -> dict[str, datetime]:

@@ -21,15 +21,25 @@ WORK_MEMORY = "128MB"
 _BAD_ROW_COLUMNS = ("file", "row_number", "reason", "raw")
 
 
+def lock_facts(connection: Connection) -> None:
+    """Waits for the loads and the shards that are under way; none reads or changes facts until the transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": FACTS_LOCK})
+
+
 def begin(connection: Connection) -> None:
     """Waits for the loads that are under way; held until the transaction ends."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": FACTS_LOCK})
+    lock_facts(connection)
     connection.execute(text(f"SET LOCAL work_mem = '{WORK_MEMORY}'"))
     connection.execute(
         text(
             "CREATE TEMP TABLE put_aside ON COMMIT DROP AS SELECT file, row_number, reason, raw FROM quarantine WITH NO DATA"
         )
     )
+
+
+def keep_out(connection: Connection) -> None:
+    """Waits for the loads that are under way, and lets none begin until the transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": FACTS_LOCK})
 
 
 def put_aside(connection: Connection, bad_rows: Iterable[BadRow]) -> None:
@@ -80,14 +90,16 @@ def record(connection: Connection, *, kind: str, source: str, correction: str | 
 def recheck_windows(connection: Connection) -> int:
     """Marks the settled windows that hold pending lines, so that a supplementary run looks at them again; their number.
 
-    A window that is being settled right now is marked too: its lines may have been computed from the facts before.
+    A window that is being settled right now is marked too: its lines may have been computed from the facts before. So is
+    one that is marked already: whoever is looking at it may be about to take the mark away, by the facts before.
     """
     marked = connection.execute(
         text(
-            "UPDATE settlement_window SET recheck = true WHERE NOT recheck AND (status = 'settling' OR"
+            "WITH waiting AS (SELECT window_start FROM settlement_window WHERE status = 'settling' OR"
             " (status IN ('settled', 'incomplete') AND window_start IN ("
             " SELECT r.window_start FROM run_outcome o JOIN run r USING (run_id) WHERE o.status = 'pending'"
-            " GROUP BY r.window_start HAVING sum(o.lines) > 0)))"
+            " GROUP BY r.window_start HAVING sum(o.lines) > 0)) ORDER BY window_start FOR NO KEY UPDATE)"
+            " UPDATE settlement_window w SET recheck = true FROM waiting WHERE w.window_start = waiting.window_start"
         )
     )
     return marked.rowcount

@@ -65,14 +65,25 @@ WHERE (%(status)s::text IS NULL OR status = %(status)s) AND (%(payee)s::text IS 
 ORDER BY payout_id
 """  # noqa: S608 - a constant
 
+# A payee's own minimum, whatever the terms say; one that has ended counts no more.
+MINIMUMS = """
+SELECT broker_id, value FROM (
+    SELECT DISTINCT ON (broker_id) broker_id, value, effective_to FROM broker_override
+    WHERE kind = 'minimum_payout' AND replaced_by_load IS NULL AND effective_from <= %(at)s
+    ORDER BY broker_id, effective_from DESC
+) latest WHERE effective_to IS NULL OR effective_to > %(at)s
+"""
+
 # The chain that owes a payee most instructs what it is owed over all chains.
-OWED = """
+OWED = f"""
 SELECT DISTINCT ON (account) chain, payee
 FROM balance JOIN ledger_account USING (account)
+JOIN (SELECT account, sum(balance_usdt) AS owed FROM balance GROUP BY account) over_chains USING (account)
+LEFT JOIN ({MINIMUMS}) own ON own.broker_id = payee
 WHERE account = 'payee:' || payee || ':payable' AND balance_usdt > 0
-  AND account IN (SELECT account FROM balance GROUP BY account HAVING sum(balance_usdt) > 0 AND sum(balance_usdt) >= %(minimum)s)
+  AND owed > 0 AND owed >= coalesce(own.value, %(minimum)s)
 ORDER BY account, balance_usdt DESC, chain
-"""
+"""  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +111,7 @@ def instruct(  # noqa: PLR0913 - what an instruction records: who, under which t
     now: datetime,
     rails: Mapping[str, Destination],
 ) -> list[Payout]:
-    """Instructs what is mature of each payee, as the terms say; returns the new instructions.
+    """Instructs what is mature of each payee, as the terms and its own minimum say; returns the new instructions.
 
     Posts payable -> in flight on `chain`, writes the payout and its event. `run_id` None: the schedule pays. Expects
     READ COMMITTED: after waiting for a payee, its balance is read as the other transaction left it.
@@ -109,14 +120,14 @@ def instruct(  # noqa: PLR0913 - what an instruction records: who, under which t
     lock_chain(connection, chain)
     waiting = _lock_payees(connection, {payee: occasion.key(payee) for payee in payees})
     mature = payable(connection, waiting, hold_hours=terms.hold_hours, now=now)
-    planned = plan_payouts(mature, terms=terms)
+    planned = plan_payouts(mature, terms=terms, minimums=own_minimums(connection, now))
     entries = [
         payout_instructed(
             payout_key=occasion.key(plan.payee), payee=plan.payee, amount=plan.amount, effective_at=now, run_id=run_id
         )
         for plan in planned
     ]
-    post_entries(connection, chain=chain, entries=entries, recorded_at=now)
+    post_entries(connection, chain=chain, entries=entries)
     payouts = _insert(connection, occasion, planned, rails)
     for payout in payouts:
         _announce(connection, payout)
@@ -144,11 +155,17 @@ def payout_terms(connection: Connection, at: datetime) -> PayoutTerms | None:
     return parse_terms(document, source=f"terms {terms_id}", terms_id=terms_id).payout
 
 
-def owed_by_chain(connection: Connection, *, minimum: Decimal) -> dict[str, list[str]]:
-    """The payees that are owed at least `minimum` USDT, mature or not, by the chain that owes each the most."""
+def own_minimums(connection: Connection, at: datetime) -> dict[str, Decimal]:
+    """The least that is paid to each payee that has a minimum of its own in force at `at`, in USDT."""
+    with raw_cursor(connection) as cursor:
+        return dict(cursor.execute(MINIMUMS, {"at": at}).fetchall())
+
+
+def owed_by_chain(connection: Connection, *, minimum: Decimal, at: datetime) -> dict[str, list[str]]:
+    """The payees that are owed at least `minimum` USDT, or their own minimum, mature or not, by the chain that owes most."""
     owed: dict[str, list[str]] = {}
     with raw_cursor(connection) as cursor:
-        cursor.execute(OWED, {"minimum": minimum})
+        cursor.execute(OWED, {"minimum": minimum, "at": at})
         for chain, payee in cursor:
             owed.setdefault(chain, []).append(payee)
     return owed

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from settlement.errors import InputRefused
-from settlement.program.broker_tree import BrokerRow, Cycle, find_cycle
+from settlement.program.broker_tree import DEPTH_LIMIT, BrokerRow, Cycle, TooDeep, find_cycle, find_too_deep
 from settlement.program.registry import CheckedFile
 from settlement.store import fact_table
 from settlement.store.fact_table import FactTable, Merged
@@ -38,6 +38,13 @@ TABLES = {
     "tiers.csv": FactTable(
         name="tier_override", key=("broker_id",), ruling=("tier",), other=("reason",), ends="effective_to"
     ),
+    "overrides.csv": FactTable(
+        name="broker_override",
+        key=("broker_id", "kind", "product", "liquidity"),
+        ruling=("value",),
+        other=("reason",),
+        ends="effective_to",
+    ),
 }
 
 _OF_CLIENT = "l.venue = c.venue AND l.account = c.account"
@@ -50,6 +57,11 @@ STANDINGS = {
     "fee_rates.csv": Standing(line=f"{_OF_CLIENT} AND b.product = c.product AND f.liquidity = c.liquidity"),
     # A tier only decides what an earned line earns.
     "tiers.csv": Standing(line=_OF_BROKER, statuses=("earned",)),
+    # An own rate or floor decides what an earned line of the root earns, a cap which lines earn; a minimum none of it.
+    "overrides.csv": Standing(
+        line="b.root = c.broker_id AND c.product IN (b.product, 'all') AND c.liquidity IN (f.liquidity, 'all')"
+        " AND (c.kind = 'cap' OR c.kind IN ('rate', 'floor') AND b.status = 'earned')"
+    ),
 }
 _ON_TREE = ("brokers.csv", "tiers.csv")
 
@@ -76,27 +88,41 @@ def merge(connection: Connection, checked: CheckedFile, *, load_id: int) -> Merg
     return fact_table.merge(connection, TABLES[checked.file.file], load_id=load_id)
 
 
-def refuse_cycle(connection: Connection, *, brokers_file: str) -> None:
-    """Raises `InputRefused` if a broker is its own ancestor at any instant, as the rows now stand."""
-    rows = connection.execute(
-        text("SELECT broker_id, parent_id, effective_from, effective_to FROM broker WHERE replaced_by_load IS NULL")
-    )
-    cycle = find_cycle(BrokerRow(**row) for row in rows.mappings())
-    if cycle is not None:
-        path = " under ".join((*cycle.brokers, cycle.brokers[0]))
+def refuse_faulty_tree(connection: Connection, *, brokers_file: str) -> None:
+    """Raises `InputRefused` if, as the rows now stand, a broker is ever its own ancestor or too deep in the tree."""
+    rows = [
+        BrokerRow(**row)
+        for row in connection.execute(
+            text("SELECT broker_id, parent_id, effective_from, effective_to FROM broker WHERE replaced_by_load IS NULL")
+        ).mappings()
+    ]
+    if cycle := find_cycle(rows):
         raise InputRefused(
-            f"brokers form a cycle from {cycle.at:%Y-%m-%dT%H:%M:%SZ} on: {path}",
-            where=f"{brokers_file} row {_row_of(connection, cycle)}",
+            f"brokers form a cycle from {cycle.at:%Y-%m-%dT%H:%M:%SZ} on: {_path((*cycle.brokers, cycle.brokers[0]))}",
+            where=_row_of(connection, cycle, brokers_file),
             mend="give one of them another parent_id, or none",
+        )
+    if deep := find_too_deep(rows):
+        raise InputRefused(
+            f"broker {deep.brokers[0]} is at level {len(deep.brokers)} of the tree from {deep.at:%Y-%m-%dT%H:%M:%SZ} on,"
+            f" of at most {DEPTH_LIMIT}: {_path((*deep.brokers[:2], '...', deep.brokers[-1]))}",
+            where=_row_of(connection, deep, brokers_file),
+            mend="give it, or one above it, another parent_id",
         )
 
 
-def _row_of(connection: Connection, cycle: Cycle) -> int:
+def _path(brokers: Sequence[str]) -> str:
+    return " under ".join(brokers)
+
+
+def _row_of(connection: Connection, fault: Cycle | TooDeep, brokers_file: str) -> str:
+    """The row of the load that is to blame, if any of it is."""
     query = text(
         "SELECT row_number FROM staged_broker WHERE broker_id = ANY (:brokers)"
         " ORDER BY effective_from = :at DESC, row_number LIMIT 1"
     )
-    return int(connection.execute(query, {"brokers": list(cycle.brokers), "at": cycle.at}).scalar_one())
+    found = connection.execute(query, {"brokers": list(fault.brokers), "at": fault.at}).scalar_one_or_none()
+    return brokers_file if found is None else f"{brokers_file} row {found}"
 
 
 def refuse_settled_change(connection: Connection, checked: CheckedFile, *, load_id: int, period: SettledPeriod) -> None:

@@ -13,13 +13,13 @@ import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Connection, text
 
+from settlement.store import loads, recording
 from settlement.store.copying import copy_in
-from settlement.store.loads import FACTS_LOCK
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One act of settling a window."""
+    """One act of settling a window; a recalculation is of a plan, and by the facts of that plan (`facts_at`)."""
 
     run_id: int
     window_start: datetime
@@ -28,9 +28,15 @@ class Run:
     incomplete: bool
     facts_version: int
     closed: bool
+    plan_id: int | None = None
+    facts_at: datetime | None = None
 
 
-_RUN_COLUMNS = "run_id, window_start, revision, kind, incomplete, facts_version, closed_at IS NOT NULL AS closed"
+_RUN = """
+    SELECT run_id, window_start, revision, kind, incomplete, facts_version, closed_at IS NOT NULL AS closed, plan_id,
+           applying_at AS facts_at
+    FROM run LEFT JOIN recalculation USING (plan_id)
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +61,14 @@ def lock_window(connection: Connection, window_start: datetime) -> None:
 
 def latest_run(connection: Connection, window_start: datetime) -> Run | None:
     """The window's latest run, open or closed."""
-    query = text(
-        f"SELECT {_RUN_COLUMNS} FROM run WHERE window_start = :window_start ORDER BY revision DESC LIMIT 1"  # noqa: S608 - constant
-    )
+    query = text(f"{_RUN} WHERE window_start = :window_start ORDER BY revision DESC LIMIT 1")
     row = connection.execute(query, {"window_start": window_start}).mappings().one_or_none()
     return Run(**row) if row else None
 
 
 def run_of(connection: Connection, run_id: int) -> Run:
     """One run; raises NoResultFound for an unknown id."""
-    query = text(f"SELECT {_RUN_COLUMNS} FROM run WHERE run_id = :run_id")  # noqa: S608 - constant
+    query = text(f"{_RUN} WHERE run_id = :run_id")
     return Run(**connection.execute(query, {"run_id": run_id}).mappings().one())
 
 
@@ -134,19 +138,20 @@ def unsettled_before(connection: Connection, run_id: int, root: str) -> list[int
     return list(connection.execute(query, {"run_id": run_id, "root": root}).scalars())
 
 
-def claim_shard(connection: Connection, run_id: int, root: str) -> bool:
+def claim_shard(connection: Connection, run: Run, root: str) -> bool:
     """Takes the root's lock until the transaction ends; True if the shard is still to be settled.
 
     The lock is the root's, not the shard's: its ledger chain is extended by one transaction at a time. No facts are
     loaded meanwhile either: what a load compares itself with is either settled or not begun.
     """
-    connection.execute(text("SELECT pg_advisory_xact_lock_shared(:lock)"), {"lock": FACTS_LOCK})
+    loads.keep_out(connection)
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('root:' || :root, 0))"), {"root": root})
     query = text("""
-        UPDATE run_shard SET facts_at = clock_timestamp()
+        UPDATE run_shard SET facts_at = coalesce(:facts_at, clock_timestamp())
         WHERE run_id = :run_id AND root = :root AND settled_at IS NULL
     """)
-    return connection.execute(query, {"run_id": run_id, "root": root}).rowcount == 1
+    parameters = {"run_id": run.run_id, "root": root, "facts_at": run.facts_at}
+    return connection.execute(query, parameters).rowcount == 1
 
 
 def finish_shard(  # noqa: PLR0913 - all that a shard came to
@@ -154,18 +159,25 @@ def finish_shard(  # noqa: PLR0913 - all that a shard came to
     run_id: int,
     root: str,
     *,
-    now: datetime,
     fills: int,
     inputs: Mapping[str, Any],
     outcomes: Sequence[OutcomeCount],
 ) -> None:
-    """Records what a shard came to."""
+    """Records what a shard came to, at the time at which what it booked is recorded: as of any time both show or none."""
+    recorded_at = recording.begin(connection)
     connection.execute(
         text("""
-            UPDATE run_shard SET settled_at = :now, fills = :fills, inputs = CAST(:inputs AS jsonb)
+            UPDATE run_shard SET fills = :fills, inputs = CAST(:inputs AS jsonb), settled_at = coalesce((
+                SELECT min(recorded_at) FROM entry WHERE run_id = :run_id AND chain = :root), :recorded_at)
             WHERE run_id = :run_id AND root = :root
         """),
-        {"run_id": run_id, "root": root, "now": now, "fills": fills, "inputs": orjson.dumps(inputs).decode()},
+        {
+            "run_id": run_id,
+            "root": root,
+            "recorded_at": recorded_at,
+            "fills": fills,
+            "inputs": orjson.dumps(inputs).decode(),
+        },
     )
     if outcomes:
         connection.execute(
@@ -177,7 +189,7 @@ def finish_shard(  # noqa: PLR0913 - all that a shard came to
         )
 
 
-def close_if_settled(connection: Connection, run_id: int, *, now: datetime) -> bool:
+def close_if_settled(connection: Connection, run_id: int) -> bool:
     """Closes the run if no shard of it is left; False if one is, or if it was closed before.
 
     The run's row is locked first, so of two shards that finish at once the second sees the first. It is not locked
@@ -185,10 +197,10 @@ def close_if_settled(connection: Connection, run_id: int, *, now: datetime) -> b
     """
     connection.execute(text("SELECT FROM run WHERE run_id = :run_id FOR NO KEY UPDATE"), {"run_id": run_id})
     query = text("""
-        UPDATE run SET closed_at = :now WHERE run_id = :run_id AND closed_at IS NULL
+        UPDATE run SET closed_at = recording_time() WHERE run_id = :run_id AND closed_at IS NULL
         AND NOT EXISTS (SELECT FROM run_shard WHERE run_id = :run_id AND settled_at IS NULL)
     """)
-    if connection.execute(query, {"run_id": run_id, "now": now}).rowcount == 0:
+    if connection.execute(query, {"run_id": run_id}).rowcount == 0:
         return False
     connection.execute(text("DELETE FROM shard_key WHERE run_id = :run_id"), {"run_id": run_id})
     return True
@@ -226,22 +238,23 @@ def mark_settling(connection: Connection, window_start: datetime) -> None:
     )
 
 
-def mark_settled(connection: Connection, run: Run, *, now: datetime, seal: Mapping[str, Any], recheck: bool) -> None:
+def mark_settled(connection: Connection, run: Run, *, seal: Mapping[str, Any], recheck: bool) -> None:
     """The run's window is settled and sealed; an incomplete one stays marked as such.
 
     With `recheck` it is to be looked at again, as it is if somebody asked for that meanwhile.
     """
     connection.execute(
         text("""
-            UPDATE settlement_window SET settled_at = :now, seal = CAST(:seal AS jsonb),
+            UPDATE settlement_window SET seal = CAST(:seal AS jsonb),
+                settled_at = (SELECT closed_at FROM run WHERE run_id = :run_id),
                 status = CASE WHEN :incomplete OR status = 'incomplete' THEN 'incomplete' ELSE 'settled' END,
                 recheck = recheck OR :recheck
             WHERE window_start = :window_start
         """),
         {
             "window_start": run.window_start,
+            "run_id": run.run_id,
             "recheck": recheck,
-            "now": now,
             "incomplete": run.incomplete,
             "seal": orjson.dumps(seal).decode(),
         },

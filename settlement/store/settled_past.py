@@ -194,7 +194,7 @@ def write_settled_basis(connection: Connection, statuses: tuple[str, ...]) -> No
     run(
         connection,
         "CREATE TEMP TABLE settled_basis ON COMMIT DROP AS"
-        " SELECT basis_id, broker_id, product FROM basis WHERE status = ANY (:statuses)",
+        " SELECT basis_id, root, broker_id, status, product FROM basis WHERE status = ANY (:statuses)",
         {"statuses": list(statuses)},
     )
     run(connection, "ANALYZE settled_basis")

@@ -15,26 +15,45 @@ from settlement.store.settled_past import Load, Standing, first_line, settled_re
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """One version of the terms that stands, and the load that brought it in."""
+    """One version of the terms, and the load that brought it in.
+
+    `until` is when the next version takes over, None for the last one and for one that was replaced; then
+    `replaced_by_load` says by which load.
+    """
 
     terms_id: int
     name: str
     effective_from: datetime
+    until: datetime | None
     document: str
+    load_id: int
+    source: str
     loaded_at: datetime
     loaded_by: str
     correction: str | None
+    replaced_by_load: int | None
 
 
-def versions(connection: Connection) -> list[Version]:
-    """The versions that stand, the earliest first."""
-    rows = connection.execute(
-        text(
-            "SELECT terms_id, name, effective_from, document, loaded_at, loaded_by, correction FROM program_terms"
-            " JOIN load USING (load_id) WHERE replaced_by_load IS NULL ORDER BY effective_from"
-        )
+def versions(connection: Connection, *, replaced: bool = False) -> list[Version]:
+    """The versions that stand, the earliest first; with `replaced`, beside each those that it replaced."""
+    query = text("""
+        SELECT terms_id, name, effective_from, document, load_id, source, loaded_at, loaded_by, correction, replaced_by_load,
+               CASE WHEN replaced_by_load IS NULL THEN lead(effective_from) OVER
+                   (PARTITION BY replaced_by_load IS NULL ORDER BY effective_from) END AS until
+        FROM program_terms JOIN load USING (load_id)
+        WHERE :replaced OR replaced_by_load IS NULL ORDER BY effective_from, terms_id
+    """)
+    return [Version(**row) for row in connection.execute(query, {"replaced": replaced}).mappings()]
+
+
+def terms_in_force(connection: Connection, at: datetime) -> Terms | None:
+    """The terms in force at `at`, as they stand now; None if there are none."""
+    query = text(
+        "SELECT terms_id, document FROM program_terms WHERE replaced_by_load IS NULL AND effective_from <= :at"
+        " ORDER BY effective_from DESC LIMIT 1"
     )
-    return [Version(**row) for row in rows.mappings()]
+    row = connection.execute(query, {"at": at}).one_or_none()
+    return None if row is None else parse_terms(row.document, source=f"terms {row.terms_id}", terms_id=row.terms_id)
 
 
 def find_at(standing: Sequence[Version], effective_from: datetime) -> Version | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,11 +14,12 @@ from sqlalchemy import Connection, text
 from schemas.frames import FILL
 from settlement.ledger.verification import Check
 from settlement.store.copying import copy_out, raw_cursor
-from settlement.store.rerating import rerate_all, rerate_sample
+from settlement.store.rerating import prepare, rerate_all, rerate_sample, step_by_step
 from settlement.store.sql import read_sql
 
 FINDINGS_MAX = 1000
 
+CAPS_HELD = "caps_held.sql"
 # What each check holds, and the file that says so.
 LEDGER_CHECKS = (
     ("entries balance", "entries_balance.sql"),
@@ -27,6 +29,8 @@ LEDGER_CHECKS = (
     ("runs booked what their lines give", "runs_booked.sql"),
     ("payouts are their entries", "payouts_booked.sql"),
     ("every fill has its line", "lines_complete.sql"),
+    ("activity adds up", "activity_added.sql"),
+    ("caps are held", CAPS_HELD),
 )
 
 SEALED_WINDOWS = """
@@ -60,8 +64,10 @@ def one_moment(connection: Connection) -> None:
 
 def ledger_checks(connection: Connection) -> Iterator[Check]:
     """Every check that one query makes."""
+    with raw_cursor(connection) as cursor:
+        prepare(cursor)
     for name, file in LEDGER_CHECKS:
-        with raw_cursor(connection) as cursor:
+        with raw_cursor(connection) as cursor, step_by_step(cursor) if file == CAPS_HELD else nullcontext():
             cursor.execute(read_sql(file))
             rows = cursor.fetchmany(FINDINGS_MAX)
         examined = rows[0][0]

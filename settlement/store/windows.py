@@ -7,6 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from settlement.store.harvests import COMPLETE_TO
+
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingWindow:
@@ -54,6 +56,17 @@ def waiting(connection: Connection, *, ended_by: datetime, limit: int) -> list[W
     return [WaitingWindow(**row) for row in rows.mappings()]
 
 
+def waits(connection: Connection, window_start: datetime) -> bool:
+    """Whether a window is to be settled (again), or has a run open; so does one that nobody has heard of."""
+    query = text(
+        "SELECT recheck OR status IN ('open', 'settling')"
+        " OR EXISTS (SELECT FROM run r WHERE r.window_start = w.window_start AND r.closed_at IS NULL)"
+        " FROM settlement_window w WHERE window_start = :window_start"
+    )
+    waiting: bool | None = connection.execute(query, {"window_start": window_start}).scalar_one_or_none()
+    return waiting is None or waiting
+
+
 def unsettled_shards(connection: Connection, *, opened_before: datetime, limit: int) -> list[UnsettledShard]:
     """Shards of runs that were opened before `opened_before`, not settled yet and not being settled: oldest first.
 
@@ -71,5 +84,15 @@ def unsettled_shards(connection: Connection, *, opened_before: datetime, limit: 
 
 
 def watermarks(connection: Connection) -> dict[str, datetime | None]:
-    """How far each source is complete."""
-    return {row.name: row.watermark for row in connection.execute(text("SELECT name, watermark FROM source"))}
+    """How far each source is complete; a venue, as far as the account of which least was pulled.
+
+    An account counts from where its fills are expected, and until it is disabled: one that cannot be pulled leaves a gap.
+    """
+    query = text(f"""
+        SELECT name, watermark FROM source
+        UNION ALL
+        SELECT venue, min({COMPLETE_TO})
+        FROM harvest JOIN venue_account USING (venue, account)
+        WHERE role = 'client' AND status <> 'disabled' GROUP BY venue
+    """)  # noqa: S608 - a constant of the store
+    return {row.name: row.watermark for row in connection.execute(query)}

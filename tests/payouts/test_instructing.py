@@ -98,6 +98,32 @@ def test_a_hold_keeps_back_what_was_earned_lately(database: Database) -> None:
     assert balances(database)["payee:beta:payable"] == 50
 
 
+def test_a_payees_own_minimum_in_force_beats_the_terms_for_runs_and_for_the_schedule(
+    database: Database, superuser: psycopg.Connection
+) -> None:
+    load_small_world(superuser)
+    since = {"kind": "minimum_payout", "product": "all", "liquidity": "all", "load_id": new_load(superuser, "registry")}
+    ended = {"effective_from": START + timedelta(days=1), "effective_to": START + timedelta(days=2)}
+    rows: list[dict[str, Any]] = [
+        {"broker_id": "alpha", "value": 60, "effective_from": START},
+        {"broker_id": "beta", "value": Decimal("0.5"), "effective_from": START},
+        {"broker_id": "alpha-1", "value": 60, **ended},
+    ]
+    for row in rows:
+        insert(superuser, "broker_override", [since | row])
+    run_id = book_many(database, ["alpha", "beta", "alpha-1"], "0.75")
+    assert [(p.payee, p.amount) for p in instruct_run(database, ["alpha", "beta", "alpha-1"], run_id=run_id)] == [
+        ("beta", Decimal("0.75"))
+    ]
+    book_many(database, ["alpha", "beta", "alpha-1"], "0.5")
+    assert [(p.payee, p.amount) for p in plan_payouts(database, now())] == [
+        ("alpha-1", Decimal("1.25")),
+        ("beta", Decimal("0.5")),
+    ]
+    enough = book_many(database, ["alpha"], "58.75")
+    assert [(p.payee, p.amount) for p in instruct_run(database, ["alpha"], run_id=enough)] == [("alpha", Decimal(60))]
+
+
 def test_addresses_come_from_the_row_in_force(database: Database, superuser: psycopg.Connection) -> None:
     load_small_world(superuser)
     moved = START + timedelta(days=60)

@@ -39,6 +39,15 @@ def test_the_floored_amount_is_what_the_minimum_is_compared_with() -> None:
     assert [payout.amount for payout in plan_payouts({"beta": Decimal("11.9")}, terms=terms)] == [Decimal(11)]
 
 
+def test_a_payees_own_minimum_counts_instead_of_the_terms_whether_higher_or_lower() -> None:
+    mature = {name: Decimal(12) for name in ("alpha", "beta", "gamma")}
+    planned = plan_payouts(mature, terms=TERMS, minimums={"alpha": Decimal("12.01"), "beta": Decimal(12)})
+    assert [payout.payee for payout in planned] == ["beta", "gamma"]
+    assert [
+        payout.amount for payout in plan_payouts({"beta": Decimal(1)}, terms=TERMS, minimums={"beta": Decimal(0)})
+    ] == [1]
+
+
 def test_nothing_is_never_instructed_even_without_a_minimum() -> None:
     terms = PayoutTerms(minimum=Decimal(0), quantum=Decimal("0.01"), auto_approve_limit=Decimal(0), hold_hours=0)
     assert plan_payouts({"beta": Decimal(0), "gamma": Decimal("0.009")}, terms=terms) == []

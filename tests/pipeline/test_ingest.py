@@ -117,6 +117,18 @@ def test_other_content_under_a_stored_key_is_a_conflict(
     assert stored_fills(database)[:1] == before
 
 
+def test_a_new_fill_that_shares_its_line_with_a_stored_one_is_stored(database: Database) -> None:
+    """JSON lines may hold an envelope a line: all its rows have that line's number."""
+
+    def lines(*envelopes: tuple[int, ...]) -> bytes:
+        return b"".join(as_envelope([fill(number) for number in one]) + b"\n" for one in envelopes)
+
+    take_in_file(database, lines((1,), (2,)), file="first.jsonl")
+    report = take_in_file(database, lines((1, 3), (2, 4)), file="second.jsonl")
+    assert counts(report) == (4, 2, 2, 0, 0)
+    assert query(database, "SELECT count(*) AS number FROM fill") == [{"number": 4}]
+
+
 @pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("day_first", [True, False])
 def test_a_key_twice_in_one_file_on_two_days_is_stored_once(database: Database, *, day_first: bool) -> None:

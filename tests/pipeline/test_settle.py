@@ -16,6 +16,7 @@ from settlement.errors import Refused
 from settlement.pipeline import settle as use_case
 from settlement.pipeline.audit import verify_ledger
 from settlement.pipeline.settle import open_run, settle_shard, settle_window
+from settlement.store import payouts
 from settlement.store.database import Database
 from tests.workers import program
 
@@ -89,7 +90,7 @@ def test_a_shard_that_died_leaves_nothing_and_is_settled_by_the_next(
     opened = open_run(loaded, WINDOW, now=now())
     assert opened is not None
     with monkeypatch.context() as dying:
-        dying.setattr(use_case.payouts, "instruct", lambda *_, **__: pytest.fail("dies after the entries were posted"))
+        dying.setattr(payouts, "instruct", lambda *_, **__: pytest.fail("dies after the entries were posted"))
         with pytest.raises(pytest.fail.Exception, match="dies after"):
             settle_shard(loaded, opened.run_id, "alpha", now=now())
     assert rows(loaded, "SELECT (SELECT count(*) FROM line), (SELECT count(*) FROM entry)") == [(0, 0)]

@@ -9,12 +9,23 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from settlement.pipeline.sweep import RelayEvents, SettleShard, SettleWindow, Step, Swept, settle_last, sweep
+from settlement.pipeline.sweep import PullFills, RelayEvents, SettleShard, SettleWindow, Step, Swept, settle_last, sweep
 from settlement.store import outbox
 from settlement.store.database import Database
+from tests.harvest import many
 
 NOW = datetime(2026, 3, 1, 12, 10, tzinfo=UTC)
-EMPTY = Swept(windows_created=0, windows=0, shards=0, events_late=False, events_pruned=0)
+EMPTY = Swept(
+    windows_created=0,
+    windows=0,
+    shards=0,
+    plans=0,
+    what_ifs=0,
+    reviews=0,
+    pulls=0,
+    events_late=False,
+    events_pruned=0,
+)
 
 
 def hour(number: int) -> datetime:
@@ -170,6 +181,16 @@ def test_events_that_wait_too_long_ask_for_a_relay(database: Database) -> None:
     just_now = execute(database, "SELECT max(occurred_at) FROM outbox")
     assert swept(database, now=just_now + timedelta(seconds=29), room=0) == []
     assert swept(database, now=just_now + timedelta(seconds=31), room=0) == [RelayEvents()]
+
+
+def test_accounts_that_are_due_are_handed_over_however_full_the_settle_queue_is(database: Database) -> None:
+    many.add(database, ["101"], pull_from=hour(11))
+    steps: list[Step] = []
+    found = sweep(database, now=NOW, hand_over=steps.append, room=0)
+    assert steps == [PullFills(0, 1)]
+    assert (found.pulls, found.anything) == (1, True)
+    many.cover(database, "101", hour(11), NOW)
+    assert swept(database, now=NOW + timedelta(minutes=1)) == []
 
 
 def test_sweeping_twice_finds_the_same(database: Database, superuser: psycopg.Connection) -> None:

@@ -45,9 +45,9 @@ def test_a_bad_value_is_refused_by_its_name_and_never_shown(
 
 
 def test_secrets_do_not_show_in_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SETTLEMENT_DATABASE_URL", "postgresql://me:secret@host/name")
-    assert "secret" not in repr(runtime.settings())
-    assert runtime.database_url() == "postgresql://me:secret@host/name"
+    monkeypatch.setenv("SETTLEMENT_DATABASE_URL", "postgresql://me:hunter2@host/name")
+    assert "hunter2" not in repr(runtime.settings())
+    assert runtime.database_url() == "postgresql://me:hunter2@host/name"
 
 
 def test_a_log_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:

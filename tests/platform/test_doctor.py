@@ -122,10 +122,10 @@ def test_the_command_fails_without_the_schema_and_says_what_to_do(empty_database
 
 
 def test_a_redis_that_does_not_answer_is_broken_and_its_password_stays_hidden(database_url: str) -> None:
-    result = run_doctor(SETTLEMENT_DATABASE_URL=database_url, SETTLEMENT_REDIS_URL="redis://me:secret@127.0.0.1:9/0")
+    result = run_doctor(SETTLEMENT_DATABASE_URL=database_url, SETTLEMENT_REDIS_URL="redis://me:hunter2@127.0.0.1:9/0")
     assert result.returncode == 1
     assert "Redis does not answer" in result.stdout
-    assert "secret" not in result.stdout + result.stderr
+    assert "hunter2" not in result.stdout + result.stderr
 
 
 def make_pending_line(superuser: psycopg.Connection, *, reason: str) -> None:

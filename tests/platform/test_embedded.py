@@ -155,6 +155,8 @@ def test_everything_killed_at_once_is_healed_by_the_next_user(home: Path) -> Non
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     user.kill()
+    # A process that is killed may answer once more before it ends.
+    wait_until(lambda: not processes_of(home))
     with psycopg.connect(embedded.join_postgres(home)) as connection:
         assert connection.execute("SELECT seven FROM kept").fetchone() == (7,)
     assert answers(embedded.join_postgres(home), embedded.join_redis(home))

@@ -1,4 +1,4 @@
-"""A broker is never its own ancestor, at any instant."""
+"""A broker is never its own ancestor, nor too deep in the tree, at any instant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from settlement.program.broker_tree import BrokerRow, find_cycle
+from settlement.program.broker_tree import DEPTH_LIMIT, BrokerRow, find_cycle, find_too_deep
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -85,3 +85,47 @@ def parent_at(rows: list[BrokerRow], broker: str, at: datetime) -> str | None:
         return None
     latest = max(begun, key=lambda each: each.effective_from)
     return None if latest.effective_to and latest.effective_to <= at else latest.parent_id
+
+
+def chain(levels: int, *, begins: int = 0) -> list[BrokerRow]:
+    """Brokers b1, b2, ..., each under the one before."""
+    return [row(f"b{level}", f"b{level - 1}" if level > 1 else None, begins) for level in range(1, levels + 1)]
+
+
+def test_a_tree_may_have_as_many_levels_as_the_limit_says_and_no_more() -> None:
+    assert find_too_deep(chain(DEPTH_LIMIT)) is None
+    deep = find_too_deep(chain(DEPTH_LIMIT + 1))
+    assert deep is not None
+    assert deep.at == START
+    assert deep.brokers == tuple(f"b{level}" for level in range(DEPTH_LIMIT + 1, 0, -1))
+
+
+def test_what_stands_below_a_broker_moves_with_it() -> None:
+    deep = find_too_deep([*chain(4), row("x", None, 0), row("y", "x", 0), row("x", "b3", 7)], limit=4)
+    assert deep is not None
+    assert (deep.at, deep.brokers) == (START + timedelta(hours=7), ("y", "x", "b3", "b2", "b1"))
+
+
+def test_what_was_below_a_broker_that_has_moved_away_is_not_counted() -> None:
+    assert find_too_deep([*chain(4), row("b3", None, 5), row("b1", "x", 6), row("x", None, 0)], limit=4) is None
+
+
+@given(ROWS.filter(lambda rows: find_cycle(rows) is None), st.integers(1, 3))
+def test_depth_agrees_with_looking_at_every_hour(rows: list[BrokerRow], limit: int) -> None:
+    hours = [START + timedelta(hours=hour) for hour in range(14)]
+    first = next((hour for hour in hours if depth(rows, hour) > limit), None)
+    found = find_too_deep(rows, limit=limit)
+    assert (found.at if found else None) == first
+    assert found is None or len(found.brokers) == limit + 1
+
+
+def depth(rows: list[BrokerRow], at: datetime) -> int:
+    """The number of levels of the tree at an instant."""
+    parents = {broker: parent_at(rows, broker, at) for broker in "abcd"}
+    paths = []
+    for broker in parents:
+        path = [broker]
+        while above := parents.get(path[-1]):
+            path.append(above)
+        paths.append(len(path))
+    return max(paths)

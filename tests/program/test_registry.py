@@ -17,6 +17,7 @@ CLIENTS = "venue,account,broker_id,effective_from,effective_to,affiliated,rebate
 LEVELS = "venue,account,level,effective_from\n"
 RATES = "venue,account,product,liquidity,rate,effective_from\n"
 TIERS = "broker_id,tier,effective_from,effective_to,reason\n"
+OVERRIDES = "broker_id,kind,product,liquidity,value,effective_from,effective_to,reason\n"
 T = "2026-01-01T00:00:00Z"
 
 
@@ -47,6 +48,16 @@ def test_optional_columns_may_be_absent_and_unknown_ones_are_ignored(tmp_path: P
         None,
     )
     assert "note" not in row
+
+
+def test_an_override_without_product_and_liquidity_is_for_all(tmp_path: Path) -> None:
+    rows = f"a,rate,,,0.3000000,{T}\na,floor,spot,maker,0,{T}\na,minimum_payout,,,0,{T}\na,cap,all,all,99999999999.123456789012,{T}\n"
+    text = f"broker_id,kind,product,liquidity,value,effective_from\n{rows}"
+    columns = read(tmp_path, overrides=text)["overrides"].rows.to_pydict()
+    assert columns["product"] == ["all", "spot", "all", "all"]
+    assert columns["liquidity"] == ["all", "maker", "all", "all"]
+    assert columns["value"] == ["0.3000000", "0", "0", "99999999999.123456789012"]
+    assert columns["reason"] == [None] * 4
 
 
 @pytest.mark.parametrize(
@@ -88,6 +99,13 @@ PUT_ASIDE = [
     ("clients", CLIENTS, f"okx,1,a,{T},,maybe,", 'affiliated "maybe" is not true or false'),
     ("clients", CLIENTS, f"okx,1,a,{T},never,,", 'effective_to "never" is not a time'),
     ("tiers", TIERS, f"a,,{T},,", "tier is missing"),
+    ("overrides", OVERRIDES, f"a,discount,,,0.1,{T},,", 'kind "discount" is not rate or floor or cap or minimum_payout'),
+    ("overrides", OVERRIDES, f"a,rate,swap,,0.1,{T},,", 'product "swap" is not spot or futures or options or events or all'),
+    ("overrides", OVERRIDES, f"a,rate,,both,0.1,{T},,", 'liquidity "both" is not maker or taker or all'),
+    ("overrides", OVERRIDES, f"a,cap,spot,,10,{T},,", 'product "spot" is for a rate or a floor only'),
+    ("overrides", OVERRIDES, f"a,minimum_payout,,maker,10,{T},,", 'liquidity "maker" is for a rate or a floor only'),
+    ("overrides", OVERRIDES, f"a,rate,,,25%,{T},,", 'value "25%" is not a decimal'),
+    ("overrides", OVERRIDES, f"a,rate,,,,{T},,", "value is missing"),
 ]  # fmt: skip
 
 
@@ -103,6 +121,7 @@ def test_a_bad_value_puts_its_row_aside_and_the_good_rows_go_on(
         "brokers": f"z,Z,api,,,active,{T},,",
         "clients": f"okx,9,z,{T},,,",
         "tiers": f"z,T1,{T},,",
+        "overrides": f"z,rate,,,0.3,{T},,",
     }[file]
     checked = read(tmp_path, **{file: f"{header}{row}\n{good}\n"})[file]
     assert checked.rows["row_number"].to_pylist() == [3]
@@ -133,6 +152,14 @@ REFUSED = [
     ("codes", "code,broker", "row 1: column 'broker_id' is missing; rename 'broker'"),
     ("codes", CODES.strip(), "half a header"),
     ("vip_levels", f"venue,account,effective_from\nokx,1,{T}\n", "row 1: column 'level' is missing; add it: the columns are venue,account,level,effective_from"),
+    ("overrides", f"{OVERRIDES}a,rate,,,1.1,{T},,\n", "row 2: a rate or floor is outside 0..1"),
+    ("overrides", f"{OVERRIDES}a,cap,,,10,{T},,\na,floor,spot,maker,-0.1,{T},,\n", "row 3: a rate or floor is outside 0..1"),
+    ("overrides", f"{OVERRIDES}a,rate,,,0.1234567,{T},,\n", "row 2: a value has more than 6 decimals"),
+    ("overrides", f"{OVERRIDES}a,cap,,,0.0000000000001,{T},,\n", "row 2: a value has more than 12 decimals"),
+    ("overrides", f"{OVERRIDES}a,cap,,,0,{T},,\n", "row 2: a cap is 0"),
+    ("overrides", f"{OVERRIDES}a,minimum_payout,,,-1,{T},,\n", "row 2: an amount is below 0"),
+    ("overrides", f"{OVERRIDES}a,rate,,,0.1,{T},,\na,rate,all,all,0.2,{T},,\n", "row 3: the same broker_id and kind and product and liquidity and effective_from as in row 2: a, rate, all, all"),
+    ("overrides", f"{OVERRIDES}a,rate,,,0.1,{T},{T},\n", "row 2: effective_to is not after effective_from"),
     ("tiers", f"broker_id,tier,tier,effective_from\na,T1,T2,{T}\n", "column 'tier' stands twice"),
     ("codes", b"code,broker_id,effective_from\nabc,\xff,2026-01-01T00:00:00Z\n", "not UTF-8"),
     ("codes", b"\xff\xfecode,broker_id,effective_from\n", "not UTF-8"),

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from settlement.errors import InputRefused
-from settlement.pipeline.load_terms import preset_names, read_document
+from settlement.pipeline.load_terms import read_document
 from settlement.program.terms import parse_terms
-from settlement.rules.facts import Terms
+from settlement.rules.facts import CapTerms, Terms
 
 GOOD = """\
 name = "spring"
@@ -87,6 +87,12 @@ def test_what_may_be_left_out_is_what_the_guide_says() -> None:
     assert (terms.volume_window, terms.acquisition, terms.groups) == ("rolling_30d", "new_clients", "all")
 
 
+def test_a_cap_is_an_amount_a_month_and_the_levels_it_holds_for() -> None:
+    assert parsed(GOOD).cap is None
+    capped = parsed(GOOD.replace("[pricing]", '[cap]\nmonthly_usdt = "500.5"\nvip_levels = [4, 3]\n[pricing]')).cap
+    assert capped == CapTerms(monthly_usdt=Decimal("500.5"), vip_levels=frozenset({3, 4}))
+
+
 @pytest.mark.parametrize(
     "written", ["2026-03-01T01:30:00+01:30", '"2026-03-01T00:00:00Z"', '"2026-02-28T19:00:00-05:00"']
 )
@@ -139,6 +145,16 @@ REFUSED = [
     ('name = "spring"', 'name = ""', 1, "not a text"),
     ("[review]", "[review", 13, "not TOML"),
     ("hold_hours = 24", "hold_hours = 24\nhold_hours = 25", 23, "not TOML"),
+    ("[pricing]", "[cap]\n[pricing]", 10, "'monthly_usdt' is missing in cap"),
+    ("[pricing]", '[cap]\nmonthly_usdt = "0"\nvip_levels = [4]\n[pricing]', 11, "monthly_usdt is 0"),
+    ("[pricing]", "[cap]\nmonthly_usdt = 0.5\nvip_levels = [4]\n[pricing]", 11, "monthly_usdt 0.5 is a float"),
+    ("[pricing]", '[cap]\nmonthly_usdt = "1.0000000000001"\nvip_levels = [4]\n[pricing]', 11, "more than 12 decimals"),
+    ("[pricing]", "[cap]\nmonthly_usdt = 5\n[pricing]", 10, "'vip_levels' is missing in cap"),
+    ("[pricing]", "[cap]\nmonthly_usdt = 5\nvip_levels = []\n[pricing]", 12, "vip_levels [] is not a list of whole numbers"),
+    ("[pricing]", '[cap]\nmonthly_usdt = 5\nvip_levels = ["VIP4"]\n[pricing]', 12, "is not a list of whole numbers"),
+    ("[pricing]", "[cap]\nmonthly_usdt = 5\nvip_levels = [4, 3, 4]\n[pricing]", 12, "vip_levels names 4 twice"),
+    ("[pricing]", "[cap]\nmonthly_usdt = 5\nvip_levels = [4, 5, 6]\n[pricing]", 12, "VIP 5, 6 is capped but earns nothing: eligibility.max_vip is 4; take it out, or write max_vip = 6"),
+    ("[pricing]", "[cap]\nmonthly_usdt = 5\nvip_level = [4]\n[pricing]", 12, "unknown key 'vip_level' in cap; did you mean 'vip_levels'?"),
 ]  # fmt: skip
 
 
@@ -184,26 +200,8 @@ def test_what_is_no_document_at_all_is_refused(document: str) -> None:
         parsed(document)
 
 
-def test_two_documents_ship() -> None:
-    assert preset_names() == ["guide", "okx-2022"]
-    guide, okx = (parse_terms(*read_document(name)[:1], source=name) for name in preset_names())
-    assert (guide.max_vip, guide.fee_discount, guide.volume_window, guide.acquisition, guide.groups) == (
-        5, "exclude", "rolling_30d", "new_clients", "all",
-    )  # fmt: skip
-    assert (okx.volume_window, okx.acquisition, okx.groups) == (
-        "calendar_month", "active_clients", "max_of_spot_and_contracts",
-    )  # fmt: skip
-    taker = [(tier.rates["spot", "taker", False], tier.rates["spot", "taker", True]) for tier in okx.tiers[1:]]
-    assert taker == [
-        (Decimal("0.25"), Decimal("0.05")),
-        (Decimal("0.3"), Decimal("0.075")),
-        (Decimal("0.35"), Decimal("0.1")),
-        (Decimal("0.4"), Decimal("0.125")),
-    ]
-
-
 def test_a_file_that_is_not_there_names_the_shipped_ones(tmp_path: Path) -> None:
-    with pytest.raises(InputRefused, match="guide, okx-2022"):
+    with pytest.raises(InputRefused, match="guide, okx-2022, okx-2026"):
         read_document(str(tmp_path / "none.toml"))
 
 

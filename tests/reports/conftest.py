@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -23,6 +24,7 @@ from settlement.sample.world import Sample, write_sample
 from settlement.store.database import Database
 from settlement.venues.okx.instruments import parse_instruments
 from settlement.venues.reading import FillFile
+from tests.reports.story import Told, tell_all
 
 BEFORE_TERMS = datetime(2026, 3, 1, 23, tzinfo=UTC)
 CHANGE_OF_TERMS = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -37,15 +39,9 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 @pytest.fixture(scope="session")
 def settled_url(template: str, sample: Sample) -> Iterator[str]:
     """The URL of a database with the sample's facts, its fills, and two of its windows settled; only to be read."""
-    name = f"reports_{uuid.uuid4().hex[:16]}"
-    server = make_url(runtime.database_url()).set(drivername="postgresql")
-    url = server.set(database=name).render_as_string(hide_password=False)
-    with psycopg.connect(server.render_as_string(hide_password=False), autocommit=True) as administrator:
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
-        administrator.execute(create)
+    with new_database(template) as url:
         _settle(url, sample)
         yield url
-        administrator.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture(scope="session")
@@ -55,10 +51,37 @@ def settled(settled_url: str) -> Iterator[Database]:
     opened.dispose()
 
 
+@pytest.fixture(scope="session")
+def told(template: str) -> Iterator[Told]:
+    """The whole story, with statements issued on its way; only to be read."""
+    with new_database(template) as url:
+        database = Database(url)
+        yield tell_all(database)
+        database.dispose()
+
+
+@pytest.fixture
+def told_environment(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands started by the test use the database of the whole story."""
+    monkeypatch.setenv("SETTLEMENT_DATABASE_URL", told.database.url)
+
+
 @pytest.fixture
 def settled_environment(settled_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands started by the test use the settled database."""
     monkeypatch.setenv("SETTLEMENT_DATABASE_URL", settled_url)
+
+
+@contextmanager
+def new_database(template: str) -> Iterator[str]:
+    """The URL of a fresh migrated database, for many tests."""
+    name = f"reports_{uuid.uuid4().hex[:16]}"
+    server = make_url(runtime.database_url()).set(drivername="postgresql")
+    with psycopg.connect(server.render_as_string(hide_password=False), autocommit=True) as administrator:
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        administrator.execute(create)
+        yield server.set(database=name).render_as_string(hide_password=False)
+        administrator.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _settle(url: str, sample: Sample) -> None:

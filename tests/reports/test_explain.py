@@ -39,7 +39,7 @@ def test_every_reason_stops_at_its_own_check(settled: Database, lines: list[Row]
         verdicts = [check["verdict"] for check in checks]
         stop = verdicts.index("applies")
         assert checks[stop]["reason"] == reason
-        assert verdicts == ["passed"] * stop + ["applies"] + ["not reached"] * (14 - stop)
+        assert verdicts == ["passed"] * stop + ["applies"] + ["not reached"] * (15 - stop)
         assert all(check["why"] for check in checks[: stop + 1])
 
 

@@ -96,6 +96,21 @@ TIER_NAMES = mostly(TIERS, "T9", of=6)
 TIER_ROWS = st.one_of(st.just([]), keyed_rows(ROOT_KEYS, {"tier": TIER_NAMES}, ends=True))
 REVIEW_ROWS = st.one_of(st.just([]), keyed_rows(ROOT_KEYS, {"tier": TIER_NAMES}, ends=False))
 
+OVERRIDE_KEYS = [
+    {**root, "kind": kind, "product": product, "liquidity": liquidity}
+    for root in ROOT_KEYS
+    for kind in ("rate", "floor", "cap")
+    for product, liquidity in (("all", "all"), ("spot", "all"), ("all", "maker"), ("futures", "taker"))
+    if kind != "cap" or (product, liquidity) == ("all", "all")
+]
+OVERRIDE_VALUES = pick("0", "0.000001", "0.25", "0.5", "1")
+OVERRIDE_ROWS = st.one_of(
+    st.just([]),
+    st.lists(st.sampled_from(range(len(OVERRIDE_KEYS))), unique=True, max_size=9).flatmap(
+        lambda chosen: keyed_rows([OVERRIDE_KEYS[number] for number in chosen], {"value": OVERRIDE_VALUES}, ends=True)
+    ),
+)
+
 RATES = st.one_of(
     st.sampled_from([Decimal(0), Decimal(1), Decimal("0.25")]),
     st.integers(0, 1_000_000).map(lambda part: Decimal(part).scaleb(-6)),
@@ -215,6 +230,7 @@ WORLDS = st.builds(
     vip_levels=VIP_ROWS,
     fee_rates=FEE_RATE_ROWS,
     tiers=TIER_ROWS,
+    overrides=OVERRIDE_ROWS,
     reviews=REVIEW_ROWS,
     instruments=instrument_rows(),
     prices=price_rows(),

@@ -12,7 +12,7 @@ from tests.rules.reference import Line, Row, World
 from tests.rules.world import facts_of, fills_of
 
 TABLES = (
-    "brokers", "codes", "clients", "vip_levels", "fee_rates", "tiers", "reviews", "instruments", "prices",
+    "brokers", "codes", "clients", "vip_levels", "fee_rates", "tiers", "overrides", "reviews", "instruments", "prices",
 )  # fmt: skip
 
 

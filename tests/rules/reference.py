@@ -7,7 +7,7 @@ CSV files; amounts are exact decimals that are rounded only where the design say
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, localcontext
 from itertools import pairwise
@@ -36,6 +36,7 @@ class World:
     vip_levels: Sequence[Row] = ()
     fee_rates: Sequence[Row] = ()
     tiers: Sequence[Row] = ()
+    overrides: Sequence[Row] = ()
     reviews: Sequence[Row] = ()
     instruments: Sequence[Row] = ()
     prices: Sequence[Row] = ()
@@ -67,6 +68,19 @@ def settle_one(fill: Row, world: World) -> Line:
         return _Case(fill, world).line()
 
 
+def settle_month(fills: Sequence[Row], world: World) -> list[Line]:
+    """The lines of the fills of one month, in the order of the fills, with what a cap leaves of them."""
+    lines: dict[int, Line] = {}
+    earned: dict[tuple[str, ...], Decimal] = {}
+    with localcontext(EXACT):
+        cases = [_Case(fill, world) for fill in fills]
+        for number in sorted(range(len(fills)), key=lambda one: (cases[one].time, fills[one]["bill_id"].encode())):
+            client = (cases[number].upwards[-1][0] if cases[number].upwards else "", *cases[number].account)
+            line = lines[number] = cases[number].capped(earned.get(client, Decimal(0)))
+            earned[client] = earned.get(client, Decimal(0)) + (line.commission_usdt or Decimal(0))
+    return [lines[number] for number in range(len(fills))]
+
+
 class _Case:
     """One fill in its world, with what each rule finds out about it."""
 
@@ -75,6 +89,7 @@ class _Case:
         self.time = instant(fill["executed_at"])
         self.product = PRODUCTS[fill["instrument_type"]]
         account = {"venue": fill["venue"], "account": fill["account"]}
+        self.account = (fill["venue"], fill["account"])
         self.code = self.in_force(world.codes, code=fill.get("tag", ""))
         self.link = self.in_force(world.clients, **account)
         self.vip = self.in_force(world.vip_levels, **account)
@@ -131,13 +146,40 @@ class _Case:
             shares=self.shares(commission),
         )
 
+    def capped(self, earned: Decimal) -> Line:
+        """The line if its account has earned so much in this month before."""
+        line = self.line()
+        if line.commission_usdt is None or (cap := self.cap()) is None:
+            return line
+        earns = min(line.commission_usdt, max(Decimal(0), cap - earned))
+        if earns == line.commission_usdt:
+            return line
+        if earns == 0:
+            return Line(
+                status="excluded",
+                reason="CAP_REACHED",
+                broker_id=line.broker_id,
+                product=line.product,
+                flags=line.flags,
+            )
+        flags = f"{line.flags};CAP_REMAINDER" if line.flags else "CAP_REMAINDER"
+        return replace(line, commission_usdt=earns, shares=self.shares(earns), flags=flags)
+
+    def cap(self) -> Decimal | None:
+        """The root's own, else that of the terms, for the VIP levels that the terms name."""
+        cap = self.terms.cap
+        if cap is None or int(self.vip["level"]) not in cap.vip_levels:
+            return None
+        own = self.in_force(self.world.overrides, broker_id=self.upwards[-1][0], kind="cap")
+        return Decimal(own["value"]) if own else cap.monthly_usdt
+
     def flags(self) -> str:
         both = self.code and self.link
         overrides = ["TAG_OVERRIDES_LINK"] if both and self.code["broker_id"] != self.link["broker_id"] else []
         return ";".join([*overrides, *([self.fill["flags"]] if self.fill.get("flags") else [])])
 
     def checks(self) -> list[tuple[str, Callable[[], bool]]]:
-        """The fifteen reasons in their order. A later check may rely on the earlier ones not applying."""
+        """The reasons in their order, but for the last one, the cap. A later check may rely on the earlier ones not applying."""
         terms = self.terms
         return [
             ("UNATTRIBUTED", lambda: self.broker_id is None),
@@ -247,7 +289,21 @@ class _Case:
     def rate(self) -> Decimal:
         affiliated = (self.link or {}).get("affiliated") == "true"
         [rates] = [tier.rates for tier in self.terms.tiers if tier.name == self.tier()]
-        return rates[self.product, self.fill["liquidity"], affiliated]
+        own, floor = self.override("rate"), self.override("floor")
+        return (
+            own
+            if own is not None
+            else max(rates[self.product, self.fill["liquidity"], affiliated], floor or Decimal(0))
+        )
+
+    def override(self, kind: str) -> Decimal | None:
+        """Of the root: the one in force for its product and liquidity, else its product, else its liquidity, else all."""
+        product, liquidity = self.product, self.fill["liquidity"]
+        for scope in ((product, liquidity), (product, "all"), ("all", liquidity), ("all", "all")):
+            of_scope = {"broker_id": self.upwards[-1][0], "kind": kind, "product": scope[0], "liquidity": scope[1]}
+            if row := self.in_force(self.world.overrides, **of_scope):
+                return Decimal(row["value"])
+        return None
 
     def shares(self, commission: Decimal) -> dict[str, Decimal]:
         """A child receives floor12(amount its parent received x its share), the parent keeps the rest."""

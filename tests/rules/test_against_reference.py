@@ -35,7 +35,8 @@ def compare(world: World, batch: list[Row]) -> None:
 def test_every_line_is_what_the_reference_says_and_every_reason_is_met_often() -> None:
     seen.clear()
     compare()
-    assert set(seen) == {reason.text for reason in Reason}
+    # The cap looks at all lines of a month: test_cap.py.
+    assert set(seen) == {reason.text for reason in Reason} - {Reason.CAP_REACHED.text}
     assert min(seen.values()) >= 3, seen
     assert seen[Reason.EARNED.text] >= 100, seen
 

@@ -30,6 +30,10 @@ FACT_COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "venue": _TEXT, "account": _TEXT, "product": _TEXT, "liquidity": _TEXT, "rate": AMOUNT, "effective_from": TIMESTAMP,
     },
     "tiers": {"broker_id": _TEXT, "tier": _TEXT, "effective_from": TIMESTAMP, "effective_to": TIMESTAMP},
+    "overrides": {
+        "broker_id": _TEXT, "kind": _TEXT, "product": _TEXT, "liquidity": _TEXT, "value": AMOUNT,
+        "effective_from": TIMESTAMP, "effective_to": TIMESTAMP,
+    },
     "reviews": {"broker_id": _TEXT, "tier": _TEXT, "effective_from": TIMESTAMP},
     "instruments": {
         "venue": _TEXT, "instrument_type": _TEXT, "instrument": _TEXT, "contract_type": _TEXT, "contract_value": AMOUNT,

@@ -43,7 +43,7 @@ def earned(run_id: int, payee: str, amount: str | Decimal, *, root: str = "alpha
 
 def book(database: Database, *booked: Entry, chain: str = "alpha") -> list[int]:
     with database.transaction() as connection:
-        return post_entries(connection, chain=chain, entries=booked, recorded_at=now())
+        return post_entries(connection, chain=chain, entries=booked)
 
 
 def balances(database: Database) -> dict[str, Decimal]:

@@ -26,6 +26,14 @@ INSTRUMENTS = {
     "EVENTS": ["RAIN"],
 }
 TIERS = ["T1", "T1", "T2", "T2", "T2", "T9"]
+SCOPES = [
+    ("all", "all"),
+    ("spot", "all"),
+    ("all", "maker"),
+    ("futures", "taker"),
+    ("futures", "all"),
+    ("spot", "maker"),
+]
 TERMS = """
 name = "{name}"
 effective_from = {effective_from}
@@ -73,6 +81,7 @@ class RandomWorld:
         self.keyed("client_link", [{"venue": "okx", "account": account} for account in ACCOUNTS[:7]], self.link)
         self.keyed("vip_level", [{"venue": "okx", "account": account} for account in ACCOUNTS[1:]], self.level)
         self.keyed("tier_override", [{"broker_id": name} for name in ("r1", "a")], lambda: {"tier": self.pick(TIERS)})
+        self.overrides()
         self.fee_rates()
         self.terms()
         self.instruments()
@@ -125,6 +134,15 @@ class RandomWorld:
 
     def level(self) -> dict[str, Any]:
         return {"level": self.pick([0, 1, 3, 3, 5, 5, 6])}
+
+    def overrides(self) -> None:
+        keys = [
+            {"broker_id": root, "kind": kind, "product": product, "liquidity": liquidity}
+            for root in ("r1", "r2", "a")
+            for kind in ("rate", "floor")
+            for product, liquidity in self.random.sample(SCOPES, self.pick([0, 3, 6]))
+        ]
+        self.keyed("broker_override", keys, lambda: {"value": Decimal(self.pick(["0", "0.25", "0.333334", "0.9"]))})
 
     def fee_rates(self) -> None:
         keys = [

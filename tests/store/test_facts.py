@@ -35,6 +35,9 @@ INSERT INTO vip_level (venue, account, level, effective_from, load_id, replaced_
 INSERT INTO fee_rate (venue, account, product, liquidity, rate, effective_from, load_id) VALUES
     ('okx', '1', 'spot', 'maker', -0.0008, '2026-01-01', 1);
 INSERT INTO tier_override (broker_id, tier, effective_from, load_id) VALUES ('a', 'T3', '2026-01-01', 1);
+INSERT INTO broker_override (broker_id, kind, product, liquidity, value, effective_from, load_id, replaced_by_load) VALUES
+    ('a', 'rate', 'all', 'all', 0.123456, '2026-01-01', 1, 2), ('a', 'rate', 'all', 'all', 0.3, '2026-01-01', 2, NULL),
+    ('a', 'floor', 'spot', 'all', 0.2, '2026-09-14T09:00:00Z', 1, NULL);
 INSERT INTO tier_review (broker_id, tier, effective_from, volume_usdt, clients, reviewed_at) VALUES
     ('a', 'T1', '2026-08-01', 5, 1, '2026-08-01'), ('a', 'T2', '2026-09-01', 5, 1, '2026-09-02');
 INSERT INTO instrument (venue, instrument, instrument_type, contract_value, effective_from, load_id) VALUES
@@ -59,7 +62,7 @@ def facts(database: Database, *, as_of: datetime | None = None) -> Facts:
 @pytest.mark.usefixtures("filled")
 def test_columns_have_the_types_that_the_rules_read(database: Database) -> None:
     read = facts(database)
-    amounts = {"share", "rebate_share", "rate", "contract_value", "contract_multiplier", "price_usdt"}
+    amounts = {"share", "rebate_share", "rate", "contract_value", "contract_multiplier", "price_usdt", "value"}
     for frame in (value for value in vars(read).values() if hasattr(value, "dtypes")):
         for name, dtype in frame.dtypes.items():
             if name in amounts:
@@ -84,6 +87,7 @@ def test_values_keep_every_digit_and_nothing_is_null_that_is_not(database: Datab
     assert clients["affiliated"].to_dict() == {"1": True, "2": False}
     assert clients["rebate_share"].isna().to_dict() == {"1": False, "2": True}
     assert read.fee_rates["rate"].to_list() == [Decimal("-0.0008")]
+    assert read.overrides["value"].to_list() == [Decimal("0.3")]
     assert read.prices["price_usdt"].to_list()[0] == Decimal("104794.488816542900000001")
 
 
@@ -135,6 +139,7 @@ def test_what_was_known_at_a_recorded_time_can_be_read_again(database: Database)
     assert len(facts(database, as_of=FIRST - minute).vip_levels) == 0
     then = facts(database, as_of=FIRST + minute)
     assert then.vip_levels["level"].to_list() == [3]
+    assert then.overrides["value"].to_list() == [Decimal("0.123456")]
     assert then.reviews["tier"].to_list() == ["T1"]
     assert len(then.brokers) == 2
     now = facts(database, as_of=SECOND + minute)

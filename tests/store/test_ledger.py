@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -116,7 +117,7 @@ def test_python_and_postgresql_hash_the_same(
         entries.held(hold_key=f"{run_id}", payee=payee, amount=amount, effective_at=moment),
     ]
     with database.transaction() as connection:
-        ids = post_entries(connection, chain=chain, entries=booked, recorded_at=now())
+        ids = post_entries(connection, chain=chain, entries=booked)
         rows = connection.execute(
             text("SELECT e.*, entry_hash(e) AS computed FROM entry e WHERE entry_id = ANY(:ids) ORDER BY sequence"),
             {"ids": ids},
@@ -158,14 +159,15 @@ def test_entries_of_a_chain_follow_each_other_and_chains_stand_apart(database: D
     assert [tuple(head) for head in heads] == [("alpha", 4, rows[3].hash), ("beta", 2, rows[5].hash)]
 
 
-def test_a_chain_never_goes_back_in_time_when_clocks_differ(database: Database) -> None:
+def test_a_chain_never_goes_back_in_time_when_the_clock_does(database: Database, superuser: psycopg.Connection) -> None:
     run_id = new_run(database)
-    ahead, behind = now() + timedelta(seconds=30), now() - timedelta(seconds=30)
+    book_many(database, ["beta"], "1", chain="alpha")
+    superuser.execute("SET session_replication_role = replica")
+    superuser.execute("UPDATE chain_head SET recorded_at = recorded_at + interval '1 minute'")
     with database.transaction() as connection:
-        post_entries(connection, chain="alpha", entries=[earned(run_id, "beta", "1")], recorded_at=ahead)
-        post_entries(connection, chain="alpha", entries=[earned(run_id, "gamma", "1")], recorded_at=behind)
+        post_entries(connection, chain="alpha", entries=[earned(run_id, "gamma", "1")])
         recorded = connection.execute(text("SELECT recorded_at FROM entry ORDER BY sequence")).scalars().all()
-    assert recorded == [ahead, ahead]
+    assert recorded[1] == recorded[0] + timedelta(minutes=1)
 
 
 def test_payable_is_summed_over_chains(database: Database) -> None:
@@ -204,11 +206,9 @@ def test_money_that_comes_back_from_a_payout_is_mature_at_once(database: Databas
     with database.transaction() as connection:
         later = now() + timedelta(hours=3)
         assert payable(connection, ["beta"], hold_hours=2, now=later)["beta"] == 10
-        post_entries(
-            connection, chain="alpha", entries=[entries.payout_instructed(run_id=None, **words)], recorded_at=now()
-        )
+        post_entries(connection, chain="alpha", entries=[entries.payout_instructed(run_id=None, **words)])
         assert payable(connection, ["beta"], hold_hours=2, now=later)["beta"] == 0
-        post_entries(connection, chain="alpha", entries=[entries.payout_failed(**words)], recorded_at=now())
+        post_entries(connection, chain="alpha", entries=[entries.payout_failed(**words)])
         assert payable(connection, ["beta"], hold_hours=2, now=later)["beta"] == 10
         assert payable(connection, ["beta"], hold_hours=2, now=now())["beta"] == 0
 

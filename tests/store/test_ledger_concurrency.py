@@ -62,7 +62,7 @@ def test_two_chains_do_not_wait_for_each_other(database: Database, pool: ThreadP
     run_id = new_run(database)
     with database.transaction() as connection:
         entries = [earned(run_id, "beta", "1")]
-        post_entries(connection, chain="alpha", entries=entries, recorded_at=now())
+        post_entries(connection, chain="alpha", entries=entries)
         # The same payee and the same expense account, while the first transaction is still open.
         other: Future[list[int]] = pool.submit(book, database, earned(run_id, "beta", "2", root="gamma"), chain="gamma")
         assert len(other.result(timeout=SECONDS)) == 1
@@ -73,7 +73,7 @@ def test_one_chain_is_extended_by_one_transaction_at_a_time(database: Database, 
     book_many(database, ["beta", "gamma"], "1")
     run_id = new_run(database)
     with database.transaction() as connection:
-        post_entries(connection, chain="alpha", entries=[earned(run_id, "beta", "1")], recorded_at=now())
+        post_entries(connection, chain="alpha", entries=[earned(run_id, "beta", "1")])
         other: Future[list[int]] = pool.submit(book, database, earned(run_id, "gamma", "1"))
         until(lambda: waits_for_a_lock(database))
         assert not other.done()

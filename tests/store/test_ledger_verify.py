@@ -147,6 +147,21 @@ TAMPERINGS = {
         "every fill has its line",
         ["line okx 301 7", "names run 4711, which did not settle that window"],
     ),
+    "a client's volume": (
+        "UPDATE activity SET volume_usdt = volume_usdt + 1 WHERE root = 'beta'",
+        "activity adds up",
+        ["root beta, client okx 201 of beta, spot: kept 1 lines, volume 1201.0", "its lines give 1, 1200.0"],
+    ),
+    "a client's activity lost": (
+        "DELETE FROM activity WHERE root = 'beta'",
+        "activity adds up",
+        ["root beta, client okx 201 of beta, spot: kept 0 lines", "its lines give 1, 1200.0"],
+    ),
+    "activity moved to another month": (
+        "UPDATE activity SET window_start = window_start - interval '31 days' WHERE root = 'beta'",
+        "activity adds up",
+        ["kept for window 2026-01-30 06:00:00+00, which the run did not settle"],
+    ),
 }
 
 # What is done to a line or a fill, and what the second rating says.
@@ -212,6 +227,8 @@ def test_an_honest_ledger_passes_every_check(settled: Database) -> None:
         "runs booked what their lines give": 4,
         "payouts are their entries": 3,
         "every fill has its line": 8,
+        "caps are held": 0,
+        "activity adds up": 4,
         "seals are true": 1,
         "lines re-rate to the same": 8,
     }

@@ -12,10 +12,18 @@ from celery.exceptions import Retry
 from redis import Redis
 
 from schemas.wire.events import DATA, CloudEvent, dataschema
-from settlement.pipeline.sweep import RelayEvents, SettleShard, SettleWindow, Step
+from settlement.pipeline.sweep import (
+    PullFills,
+    RelayEvents,
+    ReviewTiers,
+    SettleShard,
+    SettleWindow,
+    SimulateTerms,
+    Step,
+)
 from workers import handover
 from workers.app import app
-from workers.queues import ROUTES, SETTLE_QUEUE_LIMIT
+from workers.queues import ROUTES, SETTLE_QUEUE_LIMIT, SWEEP_SECONDS
 from workers.tasks import sweep as sweep_tasks
 
 NOW = datetime(2026, 3, 1, 7, tzinfo=UTC)
@@ -26,7 +34,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[Any]]]:
     """The messages that would have been queued."""
     messages: list[tuple[str, list[Any]]] = []
 
-    def send_task(name: str, arguments: list[Any] | None = None) -> None:
+    def send_task(name: str, arguments: list[Any] | None = None, **_: Any) -> None:
         messages.append((name, arguments or []))
 
     monkeypatch.setattr(app, "send_task", send_task)
@@ -54,12 +62,24 @@ def test_news_ask_for_no_work(sent: list[tuple[str, list[Any]]], event_type: str
         (SettleWindow(NOW), ("settlement.settle_window", ["2026-03-01T07:00:00+00:00"])),
         (SettleShard(7, "alpha"), ("settlement.settle_shard", [7, "alpha"])),
         (RelayEvents(), ("settlement.relay", [])),
+        (ReviewTiers(NOW), ("settlement.review_tiers", ["2026-03"])),
+        (SimulateTerms(7), ("settlement.simulate_terms", [7])),
+        (PullFills(2, 8), ("settlement.pull_fills", [2, 8])),
+        (PullFills(2, 8, again=True), ("settlement.pull_fills", [2, 8, True])),
     ],
 )
 def test_a_step_becomes_a_task(sent: list[tuple[str, list[Any]]], step: Step, message: tuple[str, list[Any]]) -> None:
     handover.hand_over(step)
     assert sent == [message]
     assert message[0] in ROUTES
+
+
+def test_a_reminder_to_pull_expires_and_one_to_read_again_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: list[dict[str, Any]] = []
+    monkeypatch.setattr(app, "send_task", lambda *_, **given: options.append(given))
+    handover.hand_over(PullFills(0, 1))
+    handover.hand_over(PullFills(0, 1, again=True))
+    assert options == [{"expires": SWEEP_SECONDS}, {}]
 
 
 def test_the_room_shrinks_with_the_settle_queue(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from settlement.pipeline import settle
+from settlement.pipeline.facts_cache import FactsCache
 from workers import clock
 from workers.app import task
 from workers.process import database
 
-FACTS = settle.FactsCache()
+FACTS = FactsCache()
 
 
 @task(name="settlement.settle_window")
@@ -17,9 +18,10 @@ def settle_window(window_start: str) -> settle.OpenedRun | None:
     """Opens a run of the window, after those of earlier ones; the relay then queues a task for each of its shards.
 
     Race: the sweep, the schedule and a person may ask for one window at once. A window has at most one open run (a
-    unique index), and a run that would change nothing is never opened, so all but the first find nothing to do.
+    unique index), and a run that would change nothing is never opened, so all but the first find nothing to do, and see
+    that at a glance.
     """
-    return settle.open_in_order(database(), datetime.fromisoformat(window_start), now=clock.now())
+    return settle.open_if_waiting(database(), datetime.fromisoformat(window_start), now=clock.now())
 
 
 @task(name="settlement.settle_shard")

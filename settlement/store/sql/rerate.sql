@@ -37,6 +37,11 @@ known_override AS MATERIALIZED (
     SELECT o.*, l.loaded_at AS known_from, coalesce(r.loaded_at, 'infinity') AS known_to
     FROM tier_override o JOIN loaded l USING (load_id) LEFT JOIN loaded r ON r.load_id = o.replaced_by_load
 ),
+known_own AS MATERIALIZED (
+    SELECT o.*, l.loaded_at AS known_from, coalesce(r.loaded_at, 'infinity') AS known_to
+    FROM broker_override o JOIN loaded l USING (load_id) LEFT JOIN loaded r ON r.load_id = o.replaced_by_load
+    WHERE o.kind IN ('rate', 'floor')
+),
 known_instrument AS MATERIALIZED (
     SELECT i.*, l.loaded_at AS known_from, coalesce(r.loaded_at, 'infinity') AS known_to
     FROM instrument i JOIN loaded l USING (load_id) LEFT JOIN loaded r ON r.load_id = i.replaced_by_load
@@ -135,7 +140,19 @@ latest_review AS (
     SELECT DISTINCT ON (a.n) a.n, r.tier
     FROM asked a JOIN tree USING (n)
     JOIN tier_review r ON r.broker_id = tree.root AND r.effective_from <= a.executed_at AND r.reviewed_at <= a.known_at
-    ORDER BY a.n, r.effective_from DESC
+    ORDER BY a.n, r.effective_from DESC, r.reviewed_at DESC
+),
+-- The root's own rate and floor: of those in force, the one for the narrowest of product and liquidity.
+own_in_force AS (
+    SELECT DISTINCT ON (n, kind) n, kind, value FROM (
+        SELECT DISTINCT ON (a.n, o.kind, o.product, o.liquidity) a.n, o.kind, o.product, o.liquidity, o.value,
+               a.executed_at, o.effective_to
+        FROM asked a JOIN tree USING (n)
+        JOIN known_own o ON o.broker_id = tree.root AND o.product IN (a.product, 'all') AND o.liquidity IN (a.liquidity, 'all')
+         AND o.effective_from <= a.executed_at AND o.known_from <= a.known_at AND a.known_at < o.known_to
+        ORDER BY a.n, o.kind, o.product, o.liquidity, o.effective_from DESC
+    ) latest WHERE effective_to IS NULL OR executed_at < effective_to
+    ORDER BY n, kind, product = 'all', liquidity = 'all'
 ),
 -- A pair that is loaded only as the other of SPOT and MARGIN is still the same pair.
 instrument_in_force AS (
@@ -218,16 +235,20 @@ judged AS MATERIALIZED (
     LEFT JOIN priced traded_price ON traded_price.n = a.n AND traded_price.currency = m.traded_currency
 ),
 
--- Rating: the rounded net fee times the rate of the root's tier.
+-- Rating: the rounded net fee times the root's own rate, else that of its tier, but not below its floor. What a cap left of
+-- it is not more.
 valued AS (
     SELECT j.*, round_half_even(j.net_fee * j.fee_price) AS net_fee_usdt, round_half_even(j.traded * j.traded_price) AS notional_usdt
     FROM judged j WHERE j.reason = ''
 ),
 rated AS MATERIALIZED (
-    SELECT v.*, r.rate, round_half_even(v.net_fee_usdt * r.rate) AS commission_usdt
+    SELECT v.*, paid.rate, least(round_half_even(v.net_fee_usdt * paid.rate), v.remainder_usdt) AS commission_usdt
     FROM valued v
     JOIN rerate_rate r ON r.terms_id = v.terms_id AND r.tier = v.tier AND r.product = v.product
      AND r.liquidity = v.liquidity AND r.affiliated = v.affiliated
+    LEFT JOIN own_in_force own ON own.n = v.n AND own.kind = 'rate'
+    LEFT JOIN own_in_force floor ON floor.n = v.n AND floor.kind = 'floor'
+    CROSS JOIN LATERAL (SELECT coalesce(own.value, greatest(r.rate, floor.value)) AS rate) paid
 ),
 
 -- Split: down the path a child receives floor12(what its parent received x its share), the client comes last.

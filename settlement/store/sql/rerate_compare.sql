@@ -1,4 +1,5 @@
--- Each line asked for, beside what the re-rating says: every field that differs, named.
+-- Each line asked for, beside what the re-rating says: every field that differs, named. A line that a monthly cap excluded
+-- would earn otherwise, by terms with a cap.
 WITH written AS (
     SELECT a.n, a.window_start, a.venue, a.account, a.bill_id, a.revision, b.broker_id, b.status, b.reason, b.product, b.tier,
            b.terms_id, b.rate, l.net_fee_usdt, l.commission_usdt, l.notional_usdt,
@@ -14,9 +15,21 @@ WITH written AS (
     JOIN basis b USING (basis_id)
     LEFT JOIN price p USING (price_id)
 ),
+excluded_by_cap AS (
+    SELECT n FROM written w JOIN rerate_outcome o USING (n) JOIN rerate_cap cap ON cap.terms_id = o.terms_id
+    WHERE w.reason = 'CAP_REACHED' AND o.commission_usdt > 0
+),
+rerated AS (
+    SELECT n, broker_id, status, reason, product, tag_overrides_link, tier, terms_id, rate, price_usdt, net_fee_usdt,
+           commission_usdt, notional_usdt, shares
+    FROM rerate_outcome WHERE n NOT IN (SELECT n FROM excluded_by_cap)
+    UNION ALL
+    SELECT n, broker_id, 'excluded', 'CAP_REACHED', product, tag_overrides_link, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{}'
+    FROM rerate_outcome JOIN excluded_by_cap USING (n)
+),
 compared AS (
     SELECT w.*, o.n IS NULL AS no_fill, field, written_as, rerated_as
-    FROM written w LEFT JOIN rerate_outcome o USING (n)
+    FROM written w LEFT JOIN rerated o USING (n)
     CROSS JOIN LATERAL (VALUES
         ('broker', w.broker_id, o.broker_id),
         ('status', w.status, o.status),

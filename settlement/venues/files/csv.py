@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from schemas.frames import FILL_TEXT, REQUIRED_FILL_COLUMNS
+from schemas.frames import FILE_COLUMNS, REQUIRED_FILL_COLUMNS
 from settlement.errors import InputRefused
 from settlement.pipeline.fill_blocks import Block, bad_rows
 from settlement.venues.files.lines import Lines, OverlongLine, read_lines
@@ -74,7 +74,7 @@ def _column_names(header: bytes, *, file: str) -> list[str]:
     missing = [name for name in REQUIRED_FILL_COLUMNS if name not in names]
     if missing:
         raise InputRefused(f"has no column {', '.join(missing)}", where=file, mend="add what is missing to the header")
-    repeated = sorted({name for name in names if name in FILL_TEXT.names and names.count(name) > 1})
+    repeated = sorted({name for name in names if name in FILE_COLUMNS and names.count(name) > 1})
     if repeated:
         raise InputRefused(f"has the column {', '.join(repeated)} twice", where=file, mend="leave one of them out")
     return names
@@ -194,7 +194,7 @@ def _arrow_table(data: bytes, names: list[str], invalid: list[csv.InvalidRow]) -
         invalid.append(row)
         return "skip"
 
-    wanted = [name for name in names if name in FILL_TEXT.names]
+    wanted = [name for name in names if name in FILE_COLUMNS]
     return csv.read_csv(
         pa.BufferReader(data),
         csv.ReadOptions(column_names=names, use_threads=False, block_size=len(data) + 1),
@@ -214,7 +214,7 @@ def _arrow_table(data: bytes, names: list[str], invalid: list[csv.InvalidRow]) -
 
 
 def _block(names: list[str], tables: list[pa.Table], kept: list[npt.NDArray[np.int64]], bad: list[_BadRow]) -> Block:
-    schema = pa.schema([(name, pa.string()) for name in names if name in FILL_TEXT.names])
+    schema = pa.schema([(name, pa.string()) for name in names if name in FILE_COLUMNS])
     table = pa.concat_tables(tables) if tables else schema.empty_table()
     numbers = np.concatenate(kept) if kept else np.empty(0, dtype=np.int64)
     return Block(table=table, row_numbers=pa.array(numbers), bad=bad_rows(sorted(bad)))

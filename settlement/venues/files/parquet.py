@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from schemas.frames import FILL_TEXT, REQUIRED_FILL_COLUMNS, TIMESTAMP
+from schemas.frames import FILE_COLUMNS, REQUIRED_FILL_COLUMNS, TIMESTAMP
 from settlement.errors import InputRefused
 from settlement.pipeline.fill_blocks import Block, bad_rows
 
@@ -51,7 +51,7 @@ def _column_names(schema: pa.Schema, *, file: str) -> list[str]:
     missing = [name for name in REQUIRED_FILL_COLUMNS if name not in schema.names]
     if missing:
         raise InputRefused(f"has no column {', '.join(missing)}", where=file, mend="add what is missing")
-    names = [name for name in schema.names if name in FILL_TEXT.names]
+    names = [name for name in schema.names if name in FILE_COLUMNS]
     for name in names:
         column_type = schema.field(name).type
         if not _is_exact(column_type, name):

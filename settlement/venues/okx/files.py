@@ -29,6 +29,32 @@ def read_okx_fills(stream: BinaryIO, *, file: str, account: str | None) -> Itera
     Raises InputRefused if the file is empty, is not JSON, is an envelope with an error in it, or is one document
     of more than 64 MiB.
     """
+    if _holds_lines(stream, file=file):
+        yield from _read_json_lines(stream, file=file, account=account)
+        return
+    rows = _document_rows(stream, file=file)
+    check_rows(rows, account=account, file=file)
+    for first in range(0, len(rows), BLOCK_ROWS):
+        part = rows[first : first + BLOCK_ROWS]
+        yield parse_fills(part, row_numbers=range(first + 1, first + 1 + len(part)), account=account)
+
+
+def read_recorded_rows(stream: BinaryIO, *, file: str) -> Iterator[Any]:
+    """The rows of a recorded file as they are, to be served again. Raises InputRefused as above, and for a bad line."""
+    if not _holds_lines(stream, file=file):
+        yield from _document_rows(stream, file=file)
+        return
+    for run in read_lines(stream, line_bytes_max=LINE_BYTES_MAX):
+        if isinstance(run, OverlongLine):
+            raise InputRefused("has a line of more than 1 MiB", where=f"{file} line {run.number}", mend=MEND_LINES)
+        rows, _, bad = _rows_of_run(run, file=file)
+        if bad:
+            raise InputRefused(bad[0][1], where=f"{file} line {bad[0][0]}", mend=MEND_RECORD)
+        yield from rows
+
+
+def _holds_lines(stream: BinaryIO, *, file: str) -> bool:
+    """Whether the file is JSON lines; leaves the stream at the first byte behind a byte order mark."""
     start = stream.read(LINE_BYTES_MAX)
     stream.seek(0)
     if start.startswith(BYTE_ORDER_MARK):
@@ -36,9 +62,10 @@ def read_okx_fills(stream: BinaryIO, *, file: str, account: str | None) -> Itera
         start = start.removeprefix(BYTE_ORDER_MARK)
     if not start.strip():
         raise InputRefused("is empty", where=file, mend="give an OKX envelope, a list of rows or JSON lines")
-    if _is_lines(start):
-        yield from _read_json_lines(stream, file=file, account=account)
-        return
+    return _is_lines(start)
+
+
+def _document_rows(stream: BinaryIO, *, file: str) -> Sequence[Any]:
     document = stream.read(DOCUMENT_BYTES_MAX + 1)
     if len(document) > DOCUMENT_BYTES_MAX:
         raise InputRefused("is one JSON document of more than 64 MiB", where=file, mend=MEND_LINES)
@@ -46,11 +73,7 @@ def read_okx_fills(stream: BinaryIO, *, file: str, account: str | None) -> Itera
         parsed = orjson.loads(document)
     except orjson.JSONDecodeError as error:
         raise InputRefused(f"is not JSON: {error.msg}", where=f"{file} line {error.lineno}", mend=MEND_RECORD) from None
-    rows = _rows_of(parsed, file=file)
-    check_rows(rows, account=account, file=file)
-    for first in range(0, len(rows), BLOCK_ROWS):
-        part = rows[first : first + BLOCK_ROWS]
-        yield parse_fills(part, row_numbers=range(first + 1, first + 1 + len(part)), account=account)
+    return _rows_of(parsed, file=file)
 
 
 def _is_lines(start: bytes) -> bool:

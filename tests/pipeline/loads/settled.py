@@ -19,6 +19,7 @@ HEADERS = {
     "vip_levels": "venue,account,level,effective_from",
     "fee_rates": "venue,account,product,liquidity,rate,effective_from",
     "tiers": "broker_id,tier,effective_from,effective_to,reason",
+    "overrides": "broker_id,kind,product,liquidity,value,effective_from,effective_to,reason",
 }
 ACT = Act(loaded_by="tester")
 
@@ -57,6 +58,7 @@ class SettledHour:
         status: str = "earned",
         account: str = "1",
         broker: str | None = "alpha",
+        root: str = "",
         tag: str = "",
         minute: int = 30,
         instrument: tuple[str, str] = ("SPOT", "BTC-USDT"),
@@ -79,7 +81,18 @@ class SettledHour:
         self.owner.execute(
             "INSERT INTO line (window_start, venue, account, bill_id, revision, run_id, basis_id, net_fee_usdt,"
             " commission_usdt, notional_usdt, price_id) VALUES (%s, 'okx', %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [HOUR, account, bill, revision, self.run_id, self._basis(status, broker), amount, amount, amount, price_id],
+            [
+                HOUR,
+                account,
+                bill,
+                revision,
+                self.run_id,
+                self._basis(status, broker, root),
+                amount,
+                amount,
+                amount,
+                price_id,
+            ],
         )
         self.owner.execute(
             "INSERT INTO run_outcome (run_id, root, status, reason, lines) VALUES (%s, '', %s, '', 1)"
@@ -107,15 +120,15 @@ class SettledHour:
         self.run_id = self._one(insert, HOUR)
         self.owner.execute("INSERT INTO run_shard (run_id, root) VALUES (%s, '')", [self.run_id])
 
-    def _basis(self, status: str, broker: str | None) -> int:
+    def _basis(self, status: str, broker: str | None, root: str) -> int:
         earned = status == "earned"
         reason = {"earned": "", "excluded": "NO_NET_FEE", "pending": "VIP_UNKNOWN"}[status]
         terms_id, split_id = self._terms() if earned else (None, None)
         return self._one(
             "INSERT INTO basis (root, broker_id, status, reason, product, tier, rate, terms_id, split_id, flags)"
-            " VALUES ('', %s, %s, %s, 'spot', %s, %s, %s, %s, '') ON CONFLICT DO NOTHING RETURNING basis_id",
-            broker, status, reason, "T1" if earned else None, 0 if earned else None, terms_id, split_id,
-        ) or self._one("SELECT basis_id FROM basis WHERE broker_id IS NOT DISTINCT FROM %s AND status = %s", broker, status)  # fmt: skip
+            " VALUES (%s, %s, %s, %s, 'spot', %s, %s, %s, %s, '') ON CONFLICT DO NOTHING RETURNING basis_id",
+            root, broker, status, reason, "T1" if earned else None, 0 if earned else None, terms_id, split_id,
+        ) or self._one("SELECT basis_id FROM basis WHERE root = %s AND broker_id IS NOT DISTINCT FROM %s AND status = %s", root, broker, status)  # fmt: skip
 
     def _terms(self) -> tuple[int, int]:
         """Terms that have been replaced: a basis needs some, and no test is to find them in force."""

@@ -35,6 +35,17 @@ def test_a_version_is_stored_with_its_document_and_only_once(database: Database,
     assert standing("SELECT count(*) FROM load") == [(1,)]
 
 
+def test_new_terms_with_a_gap_below_their_lowest_tier_are_refused_and_nothing_is_stored(
+    database: Database, standing: Rows
+) -> None:
+    gap = document("2026-01-01T00:00:00Z").replace('min_volume = "0"', 'min_volume = "1000"')
+    with pytest.raises(
+        InputRefused, match=r"terms\.toml line \d+: min_volume of the lowest tier T1 is 1000: below it is a gap"
+    ):
+        load(database, gap)
+    assert standing("SELECT count(*) FROM program_terms") == [(0,)]
+
+
 def test_versions_stand_in_the_order_of_their_times(database: Database) -> None:
     for since, name in (("2026-03-01T00:00:00Z", "march"), ("2026-01-01T00:00:00Z", "january")):
         load(database, document(since, name=name))

@@ -51,6 +51,19 @@ CASES = [
     ("a name and an address, on which nothing stands", {"brokers": BROKERS}, {}, {"brokers": f"alpha,New,oauth,,,active,{T},,,0xA"}, None),
     ("a tier of an ancestor", {"brokers": BROKERS}, {"broker": "alpha-1"}, {"tiers": f"alpha,T3,{T},,"}, "tiers.csv row 2"),
     ("a tier, on which no excluded line stands", {"brokers": BROKERS}, {"broker": "alpha-1", "status": "excluded"}, {"tiers": f"alpha,T3,{T},,"}, None),
+    ("a rate of the root's own", {}, {"broker": "alpha-1", "root": "alpha"}, {"overrides": f"alpha,rate,,,0.3,{T},,"}, "overrides.csv row 2"),
+    ("a rate of its own for the line's product and liquidity", {}, {"root": "alpha"}, {"overrides": f"alpha,cap,,,5,{AFTER},,\nalpha,rate,spot,taker,0.3,{QUARTER},,"}, "overrides.csv row 3"),
+    ("a rate of its own for another product", {}, {"root": "alpha"}, {"overrides": f"alpha,rate,futures,,0.3,{T},,"}, None),
+    ("a rate of its own for the other side", {}, {"root": "alpha"}, {"overrides": f"alpha,rate,spot,maker,0.3,{T},,"}, None),
+    ("a rate of its own from after the fill on", {}, {"root": "alpha"}, {"overrides": f"alpha,rate,,,0.3,{THREE_QUARTERS},,"}, None),
+    ("a rate of its own that ended before", {}, {"root": "alpha"}, {"overrides": f"alpha,rate,,,0.3,{T},{QUARTER},"}, None),
+    ("an end of its own rate", {"overrides": f"alpha,rate,,,0.3,{T},,"}, {"root": "alpha"}, {"overrides": f"alpha,rate,,,0.3,{T},{QUARTER},"}, "overrides.csv row 2"),
+    ("the reason of its own rate, on which nothing stands", {"overrides": f"alpha,rate,,,0.3,{T},,"}, {"root": "alpha"}, {"overrides": f"alpha,rate,,,0.30,{T},,agreed"}, None),
+    ("a rate of the broker that is no root", {}, {"broker": "alpha-1", "root": "alpha"}, {"overrides": f"alpha-1,rate,,,0.3,{T},,"}, None),
+    ("a floor", {}, {"root": "alpha"}, {"overrides": f"alpha,floor,,,0.3,{T},,"}, "overrides.csv row 2"),
+    ("a floor, on which no excluded line stands", {}, {"root": "alpha", "status": "excluded"}, {"overrides": f"alpha,floor,,,0.3,{T},,"}, None),
+    ("a cap, which decides which lines earn", {}, {"root": "alpha", "status": "excluded"}, {"overrides": f"alpha,cap,,,500,{T},,"}, "overrides.csv row 2"),
+    ("a smallest payout, on which no line stands", {}, {"root": "alpha"}, {"overrides": f"alpha,minimum_payout,,,5,{T},,"}, None),
 ]  # fmt: skip
 
 

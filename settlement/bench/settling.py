@@ -6,46 +6,37 @@ encoded, in processes of their own, so that the peak of memory is that of the se
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import platform
-import resource
-import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from settlement import runtime
-from settlement.sample.bench import START, write_bench
+from settlement.bench.scratch import apart, count, load_facts, machine, peak_rss_mb, scratch_folder, settle
+from settlement.sample.bench import write_bench
 from settlement.store.database import Database
 
 COPY_CHUNK_BYTES = 1 << 20
-MIB_IN_KIB = 1024
 
 _CREATE_YARDSTICK = "CREATE TABLE bench_copy (LIKE fill INCLUDING DEFAULTS, PRIMARY KEY (venue, account, bill_id))"
 
 
 def measure(*, fills: int, hours: int, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Makes the data, measures, and returns fills, settle_s, copy_s, ratio, peak_rss_mb and where the time went."""
-    with tempfile.TemporaryDirectory(prefix="settlement-bench-") as directory:
-        folder = Path(directory)
-        os.environ["SETTLEMENT_HOME"] = str(folder / "home")
-        os.environ.pop("SETTLEMENT_DATABASE_URL", None)
+    with scratch_folder() as folder:
         say(f"making {fills:,} fills in {hours} window(s)")
-        _apart(_prepare, folder, fills, hours, seed)
+        apart(_prepare, folder, fills, hours, seed)
         with runtime.open_database(pool_size=8) as database:
-            _load_facts(database, folder)
+            load_facts(database, folder / "data")
             copy_before = _copy_yardstick(database, folder)
-            ingest_s, settle_s = _settle(database, folder, hours)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // MIB_IN_KIB
+            ingest_s, settle_s = settle(database, folder / "data", hours=hours)
+            peak = peak_rss_mb()
             copy_after = _copy_yardstick(database, folder)
-            lines = _count_lines(database)
+            lines = count(database, "line")
     if lines != fills:
         raise AssertionError(f"{fills} fills came to {lines} lines")
     copy_s, total_s = (copy_before + copy_after) / 2, ingest_s + settle_s
-    say(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    say(machine())
     say(f"bare COPY before {copy_before:.2f} s, after {copy_after:.2f} s")
     say(f"file to stored fills {ingest_s:.2f} s, stored fills to ledger and payouts {settle_s:.2f} s")
     return {
@@ -57,14 +48,6 @@ def measure(*, fills: int, hours: int, seed: int, say: Callable[[str], None]) ->
         "ingest_s": round(ingest_s, 3),
         "windows": hours,
     }
-
-
-def _apart(work: Callable[..., None], *arguments: Any) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=work, args=arguments)
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise RuntimeError(f"{work.__name__} failed with exit code {process.exitcode}")
 
 
 def _prepare(folder: Path, fills: int, hours: int, seed: int) -> None:
@@ -87,24 +70,8 @@ def _prepare(folder: Path, fills: int, hours: int, seed: int) -> None:
     (folder / "encoded.csv").write_bytes(encode_csv(table))
 
 
-def _load_facts(database: Database, folder: Path) -> None:
-    from settlement.pipeline.load_instruments import load_instruments  # noqa: PLC0415 - only what is measured is up front
-    from settlement.pipeline.load_prices import load_prices  # noqa: PLC0415
-    from settlement.pipeline.load_registry import load_registry  # noqa: PLC0415
-    from settlement.pipeline.load_report import Act  # noqa: PLC0415
-    from settlement.pipeline.load_terms import load_terms  # noqa: PLC0415
-    from settlement.venues.okx.instruments import parse_instruments  # noqa: PLC0415
-
-    act, data = Act(loaded_by="bench"), folder / "data"
-    load_registry(database, data / "registry", act=act)
-    load_terms(database, (data / "terms.toml").read_text(), source="terms.toml", act=act)
-    instruments = parse_instruments((data / "instruments.json").read_bytes(), source="instruments.json")
-    load_instruments(database, instruments, act=act)
-    load_prices(database, data / "prices.csv", act=act)
-
-
 def _copy_yardstick(database: Database, folder: Path) -> float:
-    from settlement.store.copying import raw_cursor  # noqa: PLC0415
+    from settlement.store.copying import raw_cursor  # noqa: PLC0415 - only what is measured is up front
 
     data, columns = (folder / "encoded.csv").open("rb"), (folder / "columns").read_text()
     with database.owner_engine().begin() as connection, raw_cursor(connection) as cursor:
@@ -121,24 +88,3 @@ def _copy_yardstick(database: Database, folder: Path) -> float:
         while chunk := data.read(COPY_CHUNK_BYTES):
             stream.write(chunk)
     return perf_counter() - started
-
-
-def _settle(database: Database, folder: Path, hours: int) -> tuple[float, float]:
-    from settlement.pipeline.ingest import ingest  # noqa: PLC0415
-    from settlement.pipeline.settle import settle_window  # noqa: PLC0415
-    from settlement.venues.reading import FillFile  # noqa: PLC0415
-
-    now, path = datetime.now(UTC), folder / "data" / "fills.csv"
-    started = perf_counter()
-    ingest(database, FillFile(path), source="bench", file=path.name, loaded_by="bench", now=now)
-    stored = perf_counter()
-    for number in range(hours):
-        settle_window(database, START + timedelta(hours=number), now=now)
-    return stored - started, perf_counter() - stored
-
-
-def _count_lines(database: Database) -> int:
-    from settlement.store.copying import raw_cursor  # noqa: PLC0415
-
-    with database.transaction() as connection, raw_cursor(connection) as cursor:
-        return int(cursor.execute("SELECT count(*) FROM line").fetchone()[0])
