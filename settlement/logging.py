@@ -1,7 +1,8 @@
 """Logging: one set-up for our own events (structlog) and for the libraries' records, on standard error.
 
 Lines to read or JSON to collect (`SETTLEMENT_LOG_FORMAT`). Accounts of clients are masked in every event, whichever part
-wrote it, and URLs lose their passwords.
+wrote it, and URLs lose their passwords. Texts of others are searched for both: errors of PostgreSQL name whole rows in
+their detail, and the audit's findings name lines; so their details go, and long numbers are masked.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from settlement.config import Settings, without_password
 ACCOUNT_KEYS = frozenset({"account", "accounts", "uid"})
 SHOWN_CHARACTERS = 4
 _CLIENT = re.compile(r"(client:[^:\s]+:)([^\s,\"'\]}]+)")
+# User ids of OKX have 15 to 20 digits.
+_LONG_NUMBER = re.compile(r"(?<![\w.-])\d{9,}(?!\.?\w|-\w)")
+_DETAIL = re.compile(r"^(DETAIL|CONTEXT): .*$", re.MULTILINE)
 
 # Libraries that tell each of their steps; what goes wrong there still shows.
 QUIET_LIBRARIES = ("alembic", "amqp", "asyncio", "httpcore", "httpx", "kombu")
@@ -75,6 +79,7 @@ def _masked(key: str, value: Any) -> Any:
         if key in ACCOUNT_KEYS:
             return mask_account(value)
         text = _CLIENT.sub(lambda found: found[1] + mask_account(found[2]), value)
+        text = _LONG_NUMBER.sub(lambda found: mask_account(found[0]), _DETAIL.sub(r"\1: (not logged)", text))
         return without_password(text)
     if isinstance(value, Mapping):
         return {inner: _masked(str(inner), content) for inner, content in value.items()}

@@ -135,7 +135,7 @@ def apply_command(
     from settlement.pipeline import recalculate
     from settlement.pipeline.load_report import current_user
     from settlement.runtime import open_database
-    from settlement.store.recalculations import plan_of
+    from settlement.store.recalculations import follower_of, plan_of
 
     who = by or current_user()
     with open_database() as database:
@@ -145,7 +145,10 @@ def apply_command(
             with counting("posting") as progress:
                 recalculate.apply(database, plan, by=who, now=lambda: datetime.now(UTC), progress=progress)
         with database.transaction() as connection:
-            print_state(plan_of(connection, plan), as_json=as_json)
+            state, follower = plan_of(connection, plan), follower_of(connection, plan)
+        if follower is not None and not to_workers:
+            _plan_here(database, follower)
+        print_state(state, as_json=as_json, follower=follower)
 
 
 def _plan_here(database: Database, plan_id: int) -> None:

@@ -13,7 +13,7 @@ from settlement.cli.output import print_json
 from settlement.pipeline.recalculate import changed_inputs
 from settlement.reports.plain_text import plain
 from settlement.store.recalculation_report import parts, totals
-from settlement.store.recalculations import plan_of
+from settlement.store.recalculations import follower_of, plan_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,10 +42,10 @@ def print_plan(database: Database, plan_id: int, *, as_json: bool) -> None:
     typer.echo(_next_step(document))
 
 
-def print_state(plan: Plan, *, as_json: bool) -> None:
-    """Prints where a plan is in its life."""
+def print_state(plan: Plan, *, as_json: bool, follower: int | None = None) -> None:
+    """Prints where a plan is in its life, and the plan that follows it."""
     if as_json:
-        print_json(plain(asdict(plan)))
+        print_json(plain({**asdict(plan), "followed_by": follower}))
         return
     who = {
         "approved": f"approved by {plan.approved_by}; next: settlement recalc apply {plan.plan_id}",
@@ -54,6 +54,11 @@ def print_state(plan: Plan, *, as_json: bool) -> None:
         "cancelled": f"cancelled by {plan.cancelled_by} at {_time(plan.cancelled_at)}",
     }
     typer.echo(f"plan {plan.plan_id} is {who.get(plan.status, plan.status)}")
+    if follower is not None:
+        typer.echo(
+            f"plan {follower} follows it, for windows that the tier before rated while it waited:"
+            f" settlement recalc show {follower}"
+        )
 
 
 TITLES = {
@@ -70,6 +75,7 @@ def _document(database: Database, plan_id: int) -> dict[str, Any]:
         plan = plan_of(connection, plan_id)
         found = {
             **asdict(plan),
+            "followed_by": follower_of(connection, plan_id),
             **asdict(totals(connection, plan_id)),
             "changed_since": changed_inputs(connection, plan),
             **parts(connection, plan_id),
@@ -106,7 +112,7 @@ def _line_in_words(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _next_step(document: dict[str, Any]) -> str:
-    plan_id, status = document["plan_id"], document["status"]
+    plan_id, status, follower = document["plan_id"], document["status"], document["followed_by"]
     if document["changed_since"]:
         return f"it cannot be applied any more: {'; '.join(document['changed_since'])}; plan it anew"
     return {
@@ -114,6 +120,9 @@ def _next_step(document: dict[str, Any]) -> str:
         "planned": f"next, by somebody else: settlement recalc approve {plan_id} --by NAME",
         "approved": f"next: settlement recalc apply {plan_id}",
         "applying": f"next: settlement recalc apply {plan_id} goes on posting it",
+        "applied": f"plan {follower} follows it: settlement recalc show {follower}"
+        if follower
+        else "nothing is left to do",
     }.get(status, "nothing is left to do")
 
 

@@ -48,6 +48,8 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
+    # No details: they name whole rows.
+    "log_error_verbosity": "terse",
 }
 
 

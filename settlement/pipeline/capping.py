@@ -5,8 +5,8 @@
 2. In a window that was settled before, all lines of such an account are looked at. What stands as earned keeps its basis
    and its net fee; what the cap had excluded, what is pending and what has no line is rated by the facts as they are;
    other excluded lines stay. Of all these goes on what the cap then leaves otherwise than it stands.
-3. A recalculation rates anew what it is about. The other lines of these accounts are looked at as 2. says, for the cap
-   counts them together.
+3. A recalculation rates anew the settled lines that it is about. The others of these accounts are looked at as 2. says,
+   for the cap counts them together; but what is pending stays so, and what has no line yet is left out.
 4. Where a shard changes what an account has earned, the later windows of the month that are settled already are to be
    looked at again for this account (store/caps.py). A second look changes nothing.
 """
@@ -104,9 +104,9 @@ def look_again(  # noqa: PLR0913 - whose lines, in which window, and by what
     scope: Scope | None = None,
     run_id: int | None = None,
 ) -> Iterator[Revision]:
-    """The lines of these accounts that change in a window that was settled, by the run `run_id` if there is one yet.
+    """The lines of these accounts that change in a window that was settled.
 
-    `scope` is what a recalculation is about, None for any other run. `stored` has read the window.
+    `scope` is what a recalculation is about, None for any other run; with `run_id`, beside the lines before that run. `stored` has read the window.
     """
     aside = Aside()
     if accounts:
@@ -125,7 +125,7 @@ def recheck_later(connection: Connection, run: Run, root: str, facts: Facts) -> 
 def considered(batch: pa.Table, facts: Facts, *, stored: StoredBases, scope: Scope | None) -> Revision:
     """What a cap counts of these fills (STANDING_FILL): the lines as they would be without it, beside those that stand."""
     every = both_sides(batch, facts, stored=stored)
-    again = ~every.had_line if scope is None else scope.covers(every)
+    again = ~every.had_line if scope is None else scope.covers(every) & every.is_settled()
     waiting = {Reason.CAP_REACHED} if scope is not None else {Reason.CAP_REACHED, *_PENDING}
     again[every.had_line] |= has_basis(every.before, [basis.reason in waiting for basis in every.before.bases])
     stands = every.only(every.had_line & ~again)

@@ -20,10 +20,10 @@ from uuid import uuid4
 
 from settlement.errors import Refused
 from settlement.pipeline.facts_cache import FactsCache
-from settlement.pipeline.recalculation_reviews import includes_reviews, record_reviews
+from settlement.pipeline.recalculation_reviews import follow, includes_reviews, record_reviews
 from settlement.pipeline.recalculation_runs import close_if_applied, counts_months
 from settlement.pipeline.settle import settle_shard
-from settlement.store import loads, recalculation_windows, recalculations
+from settlement.store import loads, recalculation_windows, recalculations, recording
 from settlement.store.database import Connection, Database
 from settlement.store.facts import facts_version
 from settlement.store.fingerprint import changed_since, fingerprint
@@ -70,6 +70,7 @@ def request(  # noqa: PLR0913 - what is recalculated, and who says so and why
             "re_review": re_review,
             "planned_by": by,
             "request_key": request_key or str(uuid4()),
+            "facts_at": recording.quiet_moment(connection),
         }
         return recalculations.add_plan(connection, values=values, windows=windows)
 
@@ -117,13 +118,15 @@ def open_runs(database: Database, plan_id: int, *, by: str) -> list[tuple[int, s
     """
     with database.transaction() as connection:
         # Reviews are facts too: if the plan corrects any, no shard may be reading them.
-        (loads.lock_facts if includes_reviews(connection, plan_id) else loads.keep_out)(connection)
+        corrects_reviews = includes_reviews(connection, plan_id)
+        (loads.lock_facts if corrects_reviews else loads.keep_out)(connection)
         plan = recalculations.plan_of(connection, plan_id, lock=True)
         if plan.status not in ("applying", "applied"):
             _refuse_unless(plan, ("approved",), "applied")
-            recalculation_windows.lock_windows(connection, plan_id)
+            recalculation_windows.lock_windows(connection, plan_id, others=corrects_reviews)
             _refuse_changed(connection, plan)
             record_reviews(connection, plan, by=by)
+            follow(connection, plan)
             now = recalculations.clock(connection)
             recalculations.move(connection, plan_id, "applying", applied_by=by, applying_at=now)
             _open(connection, plan_id)

@@ -2,7 +2,8 @@
 
 1. Each window is planned in a transaction of its own, by whoever claims it first, on any machine; nothing of the books is
    touched. What it was planned from (its fills, its latest run) is kept with it.
-2. Fills and lines are read as of one moment, facts as of the moment at which the plan was asked for.
+2. Fills and lines are read as of one moment, facts as of the moment at which the plan was asked for. It is about settled
+   lines: what is pending, or has no line yet, is settled by the supplementary run that it waits for.
 3. Where the terms have a monthly cap, the windows of one month are planned one after the other: what the cap leaves of a
    window's lines depends on what the windows before it would come to.
 4. Whoever plans the last window says what past reviews would have come out otherwise, takes the fingerprint of all facts,
@@ -138,7 +139,7 @@ def _compare(
                 others = batch.filter(pa.array(~waits))
                 part = considered(batch.filter(pa.array(waits)), facts, stored=cache.bases, scope=scope)
                 aside.add(part, columns=(*EXECUTED, "tag"))
-            yield batch.num_rows, scope.of(revision_of(others, facts, stored=cache.bases))
+            yield batch.num_rows, scope.of(revision_of(others, facts, stored=cache.bases).settled())
         for revision in aside.capped(reading, window_start, facts, plan_id=plan.plan_id):
             yield 0, revision
 

@@ -6,6 +6,8 @@
    root's next review, are planned by the tier that comes out, and the reviews are made once more: until nothing new
    comes out, for a tier that the terms do not know can leave lines pending.
 3. When such a plan is applied, the corrected reviews are recorded first. The old ones stay readable.
+4. Windows that the tier has rated between planning and applying are not of the plan. Another one follows it for them, and
+   has to be approved as well.
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ from settlement.pipeline.review_figures import Judged, judge, review_row
 from settlement.pipeline.tier_events import Change
 from settlement.rules.facts import Facts, Terms
 from settlement.rules.review import period_of
-from settlement.store import recalculation_reviews, recalculation_windows, reviews
+from settlement.store import loads, recalculation_reviews, recalculation_windows, recalculations, reviews
 from settlement.store.database import Connection
 from settlement.store.facts import REVIEWS, terms_versions
+from settlement.store.lines import WINDOW
 from settlement.store.recalculation_reviews import PlannedReview
 from settlement.store.recalculations import Plan
 
@@ -75,9 +78,9 @@ def includes_reviews(connection: Connection, plan_id: int) -> bool:
 
 
 def record_reviews(connection: Connection, plan: Plan, *, by: str) -> None:
-    """Records the reviews that the plan includes; whoever calls holds the lock of facts.
+    """Records the reviews that the plan includes; whoever calls holds the lock of facts and those of all windows.
 
-    Raises Refused if one would come out otherwise by now: something else that it counts has changed.
+    Lines that wait for a tier are looked at again: the terms may know the corrected one. Raises Refused if one would come out otherwise by now: something else that it counts has changed.
     """
     included = recalculation_reviews.of_plan(connection, plan.plan_id, included=True)
     if not included:
@@ -91,6 +94,34 @@ def record_reviews(connection: Connection, plan: Plan, *, by: str) -> None:
         )
     for one in again:
         _record(connection, one, plan_id=plan.plan_id, by=by)
+    loads.recheck_windows(connection)
+
+
+def follow(connection: Connection, plan: Plan) -> None:
+    """Asks for the plan of what the corrected tiers have rated since, if there is any; call it once they are recorded."""
+    since: dict[str, list[datetime]] = {}
+    for review in recalculation_reviews.of_plan(connection, plan.plan_id, included=True):
+        root = review.broker_id
+        rated = recalculation_reviews.windows_rated(connection, root, effective_from=review.effective_from)
+        planned = recalculation_windows.of_root(connection, plan.plan_id, root)
+        since.setdefault(root, []).extend(sorted(set(rated) - planned))
+    windows = sorted({window_start for rated in since.values() for window_start in rated})
+    if not windows:
+        return
+    values = {
+        "range_start": windows[0],
+        "range_end": windows[-1] + WINDOW,
+        "broker_id": None,
+        "reason": f"rated while plan {plan.plan_id} waited: {plan.reason}",
+        "re_review": False,
+        "planned_by": plan.planned_by,
+        "request_key": f"after plan {plan.plan_id}",
+        "follows": plan.plan_id,
+        "facts_at": recalculations.clock(connection),
+    }
+    follower = recalculations.add_plan(connection, values=values, windows=[])
+    for root, rated in since.items():
+        recalculation_windows.plan_again(connection, follower, rated, root=root)
 
 
 def _made_again(connection: Connection, plan: Plan) -> list[_Again]:

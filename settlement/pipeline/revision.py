@@ -20,6 +20,7 @@ from schemas.frames import FILL
 from settlement.rules.basis import Basis
 from settlement.rules.facts import Facts
 from settlement.rules.in_force import NONE, Codes
+from settlement.rules.reasons import Status
 from settlement.rules.settle import Outcome, settle
 from settlement.store.bases import StoredBases
 
@@ -50,12 +51,30 @@ class Revision:
         rows[self.had_line] = _differ(self.before, self.after.only(self.had_line))
         return self.only(rows)
 
-    def of_root(self, root: str) -> tuple[Revision, Outcome, pa.Table]:
-        """What a root's shard does: the fills whose new line is its own; and the lines it loses, with their fills."""
-        coming = has_basis(self.after, [basis.root == root for basis in self.after.bases])
-        going = has_basis(self.before, [basis.root == root for basis in self.before.bases])
-        lost = self.fills.filter(pa.array(self.had_line)).filter(pa.array(going))
-        return self.only(coming), self.before.only(going), lost
+    def settled(self) -> Revision:
+        """The fills whose line earns or is excluded: what waits for a fact, or has no line yet, is not settled."""
+        return self.only(self.is_settled())
+
+    def is_settled(self) -> Mask:
+        """Which fills have a line that earns or is excluded."""
+        rows = self.had_line.copy()
+        settled = [basis.reason.status != Status.PENDING for basis in self.before.bases]
+        rows[self.had_line] = has_basis(self.before, settled)
+        return rows
+
+    def coming_to(self, root: str) -> Revision:
+        """The fills whose new line is of this root."""
+        return self.only(has_basis(self.after, [basis.root == root for basis in self.after.bases]))
+
+    def leaving(self, root: str) -> tuple[pa.Table, Outcome]:
+        """The lines of this root that are replaced, by lines of whichever root, and their fills."""
+        fills, before = self.replaced()
+        rows = has_basis(before, [basis.root == root for basis in before.bases])
+        return fills.filter(pa.array(rows)), before.only(rows)
+
+    def replaced(self) -> tuple[pa.Table, Outcome]:
+        """All lines that are replaced, and their fills."""
+        return self.fills.filter(pa.array(self.had_line)), self.before
 
     def before_codes(self) -> Codes:
         """Per fill a code into `before.bases`, -1 where there was no line."""

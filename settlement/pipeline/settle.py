@@ -20,7 +20,6 @@ from settlement.pipeline.facts_cache import FactsCache
 from settlement.pipeline.gate import Gate, gate, lagging
 from settlement.pipeline.plan import shards_of_window
 from settlement.pipeline.recalculation_runs import close_if_applied, scope_of
-from settlement.pipeline.revision import Scope
 from settlement.pipeline.seal import sum_of
 from settlement.pipeline.shard import Shard
 from settlement.store import lines, runs, windows
@@ -28,6 +27,7 @@ from settlement.store.database import Connection, Database
 from settlement.store.facts import facts_version, load_facts
 from settlement.store.lines import WINDOW
 from settlement.store.outbox import emit
+from settlement.store.verification import one_moment
 
 SHARDS_AT_ONCE = 2
 
@@ -137,8 +137,10 @@ def _settle_shard(database: Database, run_id: int, root: str, *, now: datetime, 
         run = runs.run_of(connection, run_id)
         if not runs.claim_shard(connection, run, root):
             return False
+        # Other shards of the run go on writing: of each line this one sees its basis too, or neither.
+        one_moment(reading)
         facts = cache.of_window(reading, run.window_start, as_of=run.facts_at)
-        scope = Scope() if run.plan_id is None else scope_of(connection, run.plan_id, run.window_start)
+        scope = None if run.plan_id is None else scope_of(connection, run.plan_id, run.window_start)
         shard = Shard(connection, run=run, root=root, facts=facts, stored=cache.bases, scope=scope)
         shard.write(reading)
         shard.post(now=now)

@@ -1,9 +1,12 @@
 """One shard: a root's part of a run, from fills to lines, sums, entries and payouts, in one transaction.
 
 1. A window's first run settles every fill of the root. A later one settles fills that have no line yet or a pending one.
-   A recalculation looks at every fill again, beside the line that stands for it.
-2. A line is written by the shard of the root that it comes to. A line that leaves a root is taken away by that root's
-   own shard: each shard books in its own chain, and none waits for another's.
+   A recalculation looks again at every fill whose line is settled, beside that line.
+2. A line is written by the shard of the root that it comes to. In a recalculation, all of whose shards read the same facts,
+   a line that leaves a root is taken away by that root's own shard: each books in its own chain, and none waits for another.
+   In other runs facts may be loaded between two shards. There only lines without money change roots, and who writes the
+   new line counts the old one away: so each is there once, whatever the other shards read. What none of them writes, by
+   the facts that each found, the next run looks at.
 3. What is booked per payee is what the new lines give less what the lines they replace gave. Without a recalculation it
    is less only where a monthly cap was reached earlier than it seemed before: that is a correction too.
 """
@@ -36,11 +39,13 @@ from settlement.pipeline.revision import Revision, Scope, has_basis, outcome_of,
 from settlement.pipeline.seal import Seal
 from settlement.rules.facts import Facts, PayoutTerms
 from settlement.rules.money import EXACT
+from settlement.rules.reasons import Reason
 from settlement.rules.settle import Outcome
 from settlement.store import caps, lines, payouts, recalculations, runs
 from settlement.store.activity import add_activity
 from settlement.store.bases import BasisIds, StoredBases
 from settlement.store.database import Connection
+from settlement.store.facts import facts_version
 from settlement.store.ledger import post_entries
 from settlement.store.lines import WINDOW
 
@@ -76,12 +81,12 @@ class Shard:
     root: str
     facts: Facts
     stored: StoredBases
-    scope: Scope = field(default_factory=Scope)
+    scope: Scope | None = None
     seal: Seal = field(default_factory=Seal)
     _revised: Seal = field(default_factory=Seal)
     _activity: Activity = field(default_factory=Activity)
-    _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _commission: dict[tuple[str, str], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    _counts: Counter[tuple[str, Reason]] = field(default_factory=Counter)
+    _commission: dict[tuple[str, Reason], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     _payees: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
 
     def __post_init__(self) -> None:
@@ -112,18 +117,25 @@ class Shard:
             self._instruct(sorted(changes), terms[-1].payout, now=now)
 
     def outcomes(self) -> list[runs.OutcomeCount]:
-        """What the shard changed, by status and reason."""
+        """What the shard changed, by the root of the lines, status and reason."""
         return [
             runs.OutcomeCount(
-                status=status, reason=reason, lines=count, commission_usdt=self._commission[status, reason]
+                line_root=line_root,
+                status=reason.status,
+                reason=reason.text,
+                lines=count,
+                commission_usdt=self._commission[line_root, reason],
             )
-            for (status, reason), count in sorted(self._counts.items())
-            if count or self._commission[status, reason]
+            for (line_root, reason), count in sorted(self._counts.items())
+            if count or self._commission[line_root, reason]
         ]
 
     def _first(self, reading: Connection) -> Iterator[Step]:
         limited, aside = limited_in(self.facts, self.run.window_start), Aside()
-        for batch in lines.shard_fills(reading, self.run.window_start, run_id=self.run.run_id, root=self.root):
+        # By facts that were loaded since, a fill may come here that another root's shard has settled by those before.
+        moved = facts_version(reading) != self.run.facts_version
+        read = partial(lines.shard_fills, only_without_line=moved)
+        for batch in read(reading, self.run.window_start, run_id=self.run.run_id, root=self.root):
             fills, outcome = batch, outcome_of(batch, self.facts)
             mine = has_basis(outcome, [basis.root == self.root for basis in outcome.bases])
             if not mine.all():
@@ -142,20 +154,27 @@ class Shard:
         run, window_start = self.run, self.run.window_start
         self.stored.read_window(reading, window_start)
         limited = limited_of_shard(reading, run, self.root, self.facts)
-        read = lines.fills_again if run.kind == RECALCULATION else lines.open_fills
+        read = lines.open_fills if self.scope is None else lines.fills_again
         for batch in read(reading, window_start, run_id=run.run_id, root=self.root):
             others = batch.filter(pa.array(~rows_of(limited, batch))) if limited else batch
-            yield self._revised_by(self.scope.of(revision_of(others, self.facts, stored=self.stored)))
-        scope = self.scope if run.kind == RECALCULATION else None
+            revision = revision_of(others, self.facts, stored=self.stored)
+            yield self._revised_by(revision if self.scope is None else self.scope.of(revision.settled()))
         for revision in look_again(
-            reading, window_start, limited, facts=self.facts, stored=self.stored, scope=scope, run_id=run.run_id
+            reading,
+            window_start,
+            limited,
+            facts=self.facts,
+            stored=self.stored,
+            scope=self.scope,
+            run_id=run.plan_id and run.run_id,
         ):
             yield self._revised_by(revision)
 
     def _revised_by(self, revision: Revision) -> Step:
-        coming, lost, their_fills = revision.of_root(self.root)
+        coming = revision.coming_to(self.root)
+        going = coming.replaced() if self.scope is None else revision.leaving(self.root)
         new = coming.fills.filter(pc.is_null(coming.fills["previous_revision"]))
-        return Step(Lines(coming.fills, coming.after), Lines(their_fills, lost), new)
+        return Step(Lines(coming.fills, coming.after), Lines(*going), new)
 
     def _write(self, coming: Lines) -> None:
         fills, outcome = coming.fills, coming.outcome
@@ -180,8 +199,8 @@ class Shard:
 
     def _take_in(self, outcome: Outcome, *, sign: int) -> None:
         for code, (count, commission) in outcome.counts().items():
-            reason = outcome.bases[code].reason
-            key = (reason.status, reason.text)
+            basis = outcome.bases[code]
+            key = (basis.root, basis.reason)
             self._counts[key] += sign * count
             self._commission[key] = EXACT.add(self._commission[key], sign * commission)
         for (_, payee), amount in outcome.payee_totals().items():

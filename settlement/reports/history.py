@@ -101,16 +101,16 @@ def _why(read: _Read, stored: StoredFill, version: Row, before: Row | None, plan
     (first,) = read.rows(FIRST_RUN)
     known = Known(before=(before or {"facts_at": first["opened_at"]})["facts_at"], then=version["facts_at"])
     facts = facts_between(read.connection, read.placed, known)
-    late = {"arrived": {name: stored.fill[name] for name in ("load_id", "file", "loaded_at")}, "after": first}
     if plan is not None:
-        return {"cause": "recalculation", "plan": plan, "facts": facts, **(late if before is None else {})}
+        return {"cause": "recalculation", "plan": plan, "facts": facts}
     if before is not None and before["status"] != Status.PENDING:
         return {"cause": "cap moved"}
     if before is not None:
         return {"cause": "resolved", "reason": before["reason"], "facts": facts}
     if facts and stored.fill["loaded_at"] <= first["opened_at"]:
         return {"cause": "attributed later", "after": first, "facts": facts}
-    return {"cause": "late fill", **late}
+    arrived = {name: stored.fill[name] for name in ("load_id", "file", "loaded_at")}
+    return {"cause": "late fill", "arrived": arrived, "after": first}
 
 
 def _changes(before: Row | None, version: Row) -> list[Row]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
 from settlement.errors import Refused
 from settlement.rules.reasons import Reason, Status
+from settlement.store.lines import WINDOW
+from settlement.store.payouts import payout_terms
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sqlalchemy import Connection
 
 Row = dict[str, Any]
@@ -66,13 +67,15 @@ WHERE e.run_id = ANY(:run_ids) AND e.chain = ANY(:roots) AND e.kind IN ('earned'
 ORDER BY e.chain, e.sequence, p.leg
 """
 
-# What is owed to a payee is one balance: the instruction after the entry is the first that can have paid the share.
+# What is owed to a payee is one balance: the first instruction after the entry has matured is the first that can have paid
+# the share. Both are recorded by the ledger's clock; a payout's created_at may be earlier, when its run was taken up.
 PAYOUTS = """
 SELECT DISTINCT ON (p.payee) p.payout_id, p.payee, p.amount_usdt, p.status, p.rail, p.address, p.created_at, p.window_start,
        p.run_id
-FROM payout p
-WHERE p.payee = ANY(:payees) AND p.created_at >= :since
-ORDER BY p.payee, p.created_at, p.payout_id
+FROM unnest(CAST(:payees AS text[]), CAST(:since AS timestamptz[])) AS owed (payee, since)
+JOIN payout p USING (payee)
+JOIN entry e ON e.kind = 'payout_instructed' AND e.idempotency_key = p.idempotency_key AND e.recorded_at >= owed.since
+ORDER BY p.payee, e.recorded_at, e.entry_id
 """
 
 WHOSE = ("root", "broker_id", "product")
@@ -88,7 +91,7 @@ RATED = (
     "notional_price_id",
 )
 
-WINDOW = "SELECT status, settled_at FROM settlement_window WHERE window_start = :window_start"
+STATE = "SELECT status, settled_at FROM settlement_window WHERE window_start = :window_start"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,10 +143,10 @@ def read_stored_fill(connection: Connection, venue: str, account: str, bill_id: 
     placed = {**key, "window_start": fill["window_start"]}
     revisions = _rows(connection, REVISIONS, placed)
     shares = _rows(connection, SHARES, placed)
-    entries, payouts = _money(connection, revisions, shares)
+    entries, payouts = _money(connection, revisions, shares, window_start=fill["window_start"])
     price_ids = [row[name] for row in revisions for name in ("price_id", "notional_price_id") if row[name] is not None]
     prices = _rows(connection, PRICES, {"price_ids": price_ids})
-    windows = _rows(connection, WINDOW, placed)
+    windows = _rows(connection, STATE, placed)
     return StoredFill(
         fill=fill,
         window=windows[0] if windows else {"status": "open", "settled_at": None},
@@ -156,7 +159,10 @@ def read_stored_fill(connection: Connection, venue: str, account: str, bill_id: 
     )
 
 
-def _money(connection: Connection, revisions: list[Row], shares: list[Row]) -> tuple[list[Row], list[Row]]:
+def _money(
+    connection: Connection, revisions: list[Row], shares: list[Row], *, window_start: datetime
+) -> tuple[list[Row], list[Row]]:
+    """The entries that the line's runs booked for its payees, and the first payout of each that can have paid it."""
     payees = sorted({share["payee"] for share in shares})
     if not payees:
         return [], []
@@ -164,8 +170,13 @@ def _money(connection: Connection, revisions: list[Row], shares: list[Row]) -> t
     entries = _rows(connection, ENTRIES, {**placed, "payees": payees})
     if not entries:
         return [], []
-    since = min(entry["recorded_at"] for entry in entries)
-    return entries, _rows(connection, PAYOUTS, {"payees": payees, "since": since})
+    terms = payout_terms(connection, window_start + WINDOW)
+    hold = timedelta(hours=terms.hold_hours if terms else 0)
+    booked: dict[str, datetime] = {}
+    for entry in entries:
+        booked[entry["payee"]] = min(entry["recorded_at"], booked.get(entry["payee"], entry["recorded_at"]))
+    since = [recorded_at + hold for recorded_at in booked.values()]
+    return entries, _rows(connection, PAYOUTS, {"payees": list(booked), "since": since})
 
 
 def _from_the_root_down(shares: list[Row], revisions: list[Row]) -> list[Row]:

@@ -32,7 +32,8 @@ _EARNED = f"""
 """  # noqa: S608 - constants of this module
 
 # Windows of the same month that come after the run's and in which its root has a settled shard. A recalculation has planned
-# its own windows one after the other: those are right as they are planned.
+# its own windows one after the other: those are right as they are planned. What comes late for one of them since is settled
+# after the root's earlier shards, those of the recalculation too.
 _LATER = f"""
     SELECT DISTINCT later.window_start FROM run later JOIN run_shard s USING (run_id)
     WHERE s.root = :root AND s.settled_at IS NOT NULL
@@ -53,7 +54,7 @@ _TO_RECHECK = f"""
     ),
     stopping AS MATERIALIZED (
         SELECT DISTINCT window_start FROM later JOIN run USING (window_start) JOIN run_outcome o USING (run_id)
-        WHERE o.root = :root AND o.reason = 'CAP_REACHED'
+        WHERE o.line_root = :root AND o.reason = 'CAP_REACHED'
     )
     SELECT window_start, venue, account
     FROM moved JOIN activity a USING (venue, account) JOIN later USING (window_start) WHERE a.root = :root

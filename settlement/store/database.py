@@ -32,6 +32,8 @@ class Database:
             max_overflow=5,
             pool_recycle=300,
             pool_pre_ping=True,
+            # An error shows its statement, not what was in it: accounts, for one.
+            hide_parameters=True,
             connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
         )
         event.listen(self.engine, "connect", _become_application)

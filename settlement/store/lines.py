@@ -41,13 +41,12 @@ _NO_LINE = """NOT EXISTS (SELECT FROM line l WHERE l.window_start = %(start)s
 _STANDING = """l.revision, l.basis_id, l.net_fee_usdt, l.commission_usdt, l.notional_usdt, l.price_id,
     l.notional_price_id"""
 _NOTHING_STANDS = ", ".join(["NULL"] * len(STANDING))
-# The lines that stood before the run `run_id` (none: that stand). What another shard of the run has written already does
-# not count yet: each shard reads the window as the run found it.
+# The lines that stood before the run `before_run` (none: that stand).
 _LINE_BEFORE = """
     SELECT * FROM line l
-    WHERE l.window_start = %(start)s AND l.run_id IS DISTINCT FROM %(run_id)s AND NOT EXISTS (
+    WHERE l.window_start = %(start)s AND l.run_id IS DISTINCT FROM %(before_run)s AND NOT EXISTS (
         SELECT FROM line n
-        WHERE n.revision > 0 AND n.revision > l.revision AND n.run_id IS DISTINCT FROM %(run_id)s
+        WHERE n.revision > 0 AND n.revision > l.revision AND n.run_id IS DISTINCT FROM %(before_run)s
           AND n.window_start = l.window_start AND n.venue = l.venue AND n.account = l.account AND n.bill_id = l.bill_id
     )
 """
@@ -85,13 +84,13 @@ def window_keys(connection: Connection, window_start: datetime, *, only_without_
 
 def pending_fills(connection: Connection, window_start: datetime) -> Iterator[pa.Table]:
     """The fills of the window whose current line is pending, as STANDING_FILL."""
-    parameters = {**_period(window_start), "run_id": None}
+    parameters = {**_period(window_start), "before_run": None}
     return copy_out(connection, _PENDING, schema=STANDING_FILL, parameters=parameters)
 
 
 def all_fills(connection: Connection, window_start: datetime) -> Iterator[pa.Table]:
     """Every fill of the window with the line that stands for it, if there is one, as STANDING_FILL."""
-    parameters = {**_period(window_start), "run_id": None}
+    parameters = {**_period(window_start), "before_run": None}
     return copy_out(connection, f"{_EVERY} WHERE {_IN_WINDOW}", schema=STANDING_FILL, parameters=parameters)
 
 
@@ -109,12 +108,15 @@ def standing_fills(connection: Connection, *, start: datetime, end: datetime) ->
     return copy_out(connection, query, schema=STANDING_FILL, parameters={"start": start, "end": end})
 
 
-def shard_fills(connection: Connection, window_start: datetime, *, run_id: int, root: str) -> Iterator[pa.Table]:
+def shard_fills(
+    connection: Connection, window_start: datetime, *, run_id: int, root: str, only_without_line: bool
+) -> Iterator[pa.Table]:
     """The fills that a shard of the window's first run may have to settle, as FILL: those with one of its keys.
 
     A key may belong to several roots within one window; whose a fill is, the rules say.
     """
-    query = f"SELECT {_FILL_COLUMNS} FROM fill f {_MINE} WHERE {_IN_WINDOW}"  # noqa: S608 - constants of this module
+    condition = f"AND {_NO_LINE}" if only_without_line else ""
+    query = f"SELECT {_FILL_COLUMNS} FROM fill f {_MINE} WHERE {_IN_WINDOW} {condition}"  # noqa: S608 - constants of this module
     return copy_out(connection, query, schema=FILL, parameters=_of_shard(window_start, run_id, root))
 
 
@@ -124,13 +126,18 @@ def open_fills(connection: Connection, window_start: datetime, *, run_id: int, r
         SELECT {_FILL_COLUMNS}, {_NOTHING_STANDS} FROM fill f {_MINE} WHERE {_IN_WINDOW} AND {_NO_LINE}
         UNION ALL SELECT f.* FROM ({_PENDING}) f {_MINE}
     """  # noqa: S608 - constants of this module
-    return copy_out(connection, query, schema=STANDING_FILL, parameters=_of_shard(window_start, run_id, root))
+    parameters = {**_of_shard(window_start, run_id, root), "before_run": None}
+    return copy_out(connection, query, schema=STANDING_FILL, parameters=parameters)
 
 
 def fills_again(connection: Connection, window_start: datetime, *, run_id: int, root: str) -> Iterator[pa.Table]:
-    """The fills that a shard of a recalculation looks at, as STANDING_FILL."""
+    """The fills that a shard of a recalculation looks at, as STANDING_FILL, with the lines that stood before its run.
+
+    What another shard of the run has written does not count yet: each reads the window as the run found it.
+    """
     query = f"{_EVERY} {_MINE} WHERE {_IN_WINDOW}"
-    return copy_out(connection, query, schema=STANDING_FILL, parameters=_of_shard(window_start, run_id, root))
+    parameters = {**_of_shard(window_start, run_id, root), "before_run": run_id}
+    return copy_out(connection, query, schema=STANDING_FILL, parameters=parameters)
 
 
 def account_fills(
@@ -143,7 +150,7 @@ def account_fills(
             ON a.venue = f.venue AND a.account = f.account
         WHERE {_IN_WINDOW}
     """
-    parameters = {**_period(window_start), "run_id": run_id, "venues": list(venues), "accounts": list(names)}
+    parameters = {**_period(window_start), "before_run": run_id, "venues": list(venues), "accounts": list(names)}
     return copy_out(connection, query, schema=STANDING_FILL, parameters=parameters)
 
 

@@ -98,7 +98,7 @@ def recheck_windows(connection: Connection) -> int:
             "WITH waiting AS (SELECT window_start FROM settlement_window WHERE status = 'settling' OR"
             " (status IN ('settled', 'incomplete') AND window_start IN ("
             " SELECT r.window_start FROM run_outcome o JOIN run r USING (run_id) WHERE o.status = 'pending'"
-            " GROUP BY r.window_start HAVING sum(o.lines) > 0)) ORDER BY window_start FOR NO KEY UPDATE)"
+            " GROUP BY r.window_start, o.line_root HAVING sum(o.lines) > 0)) ORDER BY window_start FOR NO KEY UPDATE)"
             " UPDATE settlement_window w SET recheck = true FROM waiting WHERE w.window_start = waiting.window_start"
         )
     )

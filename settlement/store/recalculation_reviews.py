@@ -80,10 +80,11 @@ def standing_after(
 
 
 def windows_rated(connection: Connection, broker_id: str, *, effective_from: datetime) -> list[datetime]:
-    """The settled windows in which a root's review counts: from its instant to that of the root's next review."""
+    """The windows that a root's review has rated: from its instant to that of the root's next review."""
     query = text("""
-        SELECT window_start FROM settlement_window
-        WHERE window_start >= :effective_from AND status IN ('settled', 'incomplete') AND window_start < coalesce((
+        SELECT DISTINCT window_start FROM run JOIN run_shard s USING (run_id)
+        WHERE s.root = :broker_id AND s.settled_at IS NOT NULL AND window_start >= :effective_from
+          AND window_start < coalesce((
             SELECT min(effective_from) FROM tier_review WHERE broker_id = :broker_id AND effective_from > :effective_from
         ), 'infinity') ORDER BY window_start
     """)

@@ -117,13 +117,21 @@ def extent(connection: Connection, plan_id: int) -> tuple[datetime, datetime]:
     return start, end
 
 
-def lock_windows(connection: Connection, plan_id: int) -> None:
-    """Locks the plan's windows, oldest first: no run of them is opened until the transaction ends."""
+def lock_windows(connection: Connection, plan_id: int, *, others: bool) -> None:
+    """Locks the plan's windows, oldest first: no run of them is opened until the transaction ends; `others`: all there are."""
     query = text("""
-        SELECT FROM settlement_window WHERE window_start IN (
+        SELECT FROM settlement_window WHERE :others OR window_start IN (
             SELECT window_start FROM recalculation_window WHERE plan_id = :plan_id) ORDER BY window_start FOR NO KEY UPDATE
     """)
-    connection.execute(query, {"plan_id": plan_id})
+    connection.execute(query, {"plan_id": plan_id, "others": others})
+
+
+def of_root(connection: Connection, plan_id: int, root: str) -> frozenset[datetime]:
+    """The plan's windows in which it is about the lines of a root."""
+    query = text("""
+        SELECT window_start FROM recalculation_window WHERE plan_id = :plan_id AND (roots IS NULL OR :root = ANY (roots))
+    """)
+    return frozenset(connection.execute(query, {"plan_id": plan_id, "root": root}).scalars())
 
 
 def stale(connection: Connection, plan_id: int) -> list[Stale]:

@@ -36,10 +36,11 @@ class Plan:
     applied_at: datetime | None
     cancelled_by: str | None
     cancelled_at: datetime | None
+    follows: int | None
 
 
 _COLUMNS = """plan_id, status, range_start, range_end, broker_id, reason, re_review, facts_at, coalesce(facts, '{}') AS facts,
-    planned_by, planned_at, approved_by, approved_at, applied_by, applying_at, applied_at, cancelled_by, cancelled_at"""
+    planned_by, planned_at, approved_by, approved_at, applied_by, applying_at, applied_at, cancelled_by, cancelled_at, follows"""
 _PLANS = f"SELECT {_COLUMNS} FROM recalculation"  # noqa: S608 - a constant
 
 _UNSETTLED = """
@@ -54,17 +55,18 @@ _UNSETTLED = """
 
 
 def add_plan(connection: Connection, *, values: Mapping[str, Any], windows: Sequence[datetime]) -> int:
-    """Adds a plan in planning, with a row per window; `facts_at` is now, so call it while no load is under way.
+    """Adds a plan in planning, with a row per window; asked for again under the same `request_key`, the one that is there.
 
-    Asked for again under the same `request_key`, it is the plan that is there.
+    `facts_at` among its values is a moment by which everything that was loaded or recorded until then is committed.
     """
     added = connection.execute(
         text("""
-            INSERT INTO recalculation (range_start, range_end, broker_id, reason, re_review, request_key, planned_by, facts_at)
-            VALUES (:range_start, :range_end, :broker_id, :reason, :re_review, :request_key, :planned_by, clock_timestamp())
+            INSERT INTO recalculation (range_start, range_end, broker_id, reason, re_review, request_key, planned_by, follows,
+                facts_at)
+            VALUES (:range_start, :range_end, :broker_id, :reason, :re_review, :request_key, :planned_by, :follows, :facts_at)
             ON CONFLICT (request_key) DO NOTHING RETURNING plan_id
         """),
-        dict(values),
+        {"follows": None, **values},
     ).scalar()
     if added is None:
         query = text("SELECT plan_id FROM recalculation WHERE request_key = :request_key")
@@ -77,6 +79,13 @@ def add_plan(connection: Connection, *, values: Mapping[str, Any], windows: Sequ
         {"plan_id": added, "windows": list(windows)},
     )
     return int(added)
+
+
+def follower_of(connection: Connection, plan_id: int) -> int | None:
+    """The plan that follows a plan, if one does."""
+    query = text("SELECT plan_id FROM recalculation WHERE follows = :plan_id")
+    found: int | None = connection.execute(query, {"plan_id": plan_id}).scalar()
+    return found
 
 
 def unsettled(connection: Connection, *, start: datetime, end: datetime) -> list[tuple[datetime, str]]:

@@ -41,8 +41,9 @@ _RUN = """
 
 @dataclass(frozen=True, kw_only=True)
 class OutcomeCount:
-    """How many lines of one status and reason a run added (negative: took away), and their commission in USDT."""
+    """How many lines of one root, status and reason a shard added (negative: took away), and their commission in USDT."""
 
+    line_root: str
     status: str
     reason: str
     lines: int
@@ -182,8 +183,8 @@ def finish_shard(  # noqa: PLR0913 - all that a shard came to
     if outcomes:
         connection.execute(
             text("""
-                INSERT INTO run_outcome (run_id, root, status, reason, lines, commission_usdt)
-                VALUES (:run_id, :root, :status, :reason, :lines, :commission_usdt)
+                INSERT INTO run_outcome (run_id, root, line_root, status, reason, lines, commission_usdt)
+                VALUES (:run_id, :root, :line_root, :status, :reason, :lines, :commission_usdt)
             """),
             [{"run_id": run_id, "root": root, **vars(outcome)} for outcome in outcomes],
         )
@@ -216,11 +217,14 @@ def inputs_of_window(connection: Connection, window_start: datetime) -> list[Map
 
 
 def totals_of_windows(connection: Connection, first: datetime, last: datetime) -> dict[str, Any]:
-    """Lines by status, and commission in USDT as text, of the windows from `first` to `last` as they stand."""
+    """Lines by status, and commission in USDT as text, of the windows from `first` to `last` as they stand.
+
+    A count that is wrong is the audit's to find; one below nothing is told as 0, and stops nobody who is settling.
+    """
     query = text("""
-        SELECT coalesce(sum(lines) FILTER (WHERE status = 'earned'), 0)::bigint AS earned,
-               coalesce(sum(lines) FILTER (WHERE status = 'excluded'), 0)::bigint AS excluded,
-               coalesce(sum(lines) FILTER (WHERE status = 'pending'), 0)::bigint AS pending,
+        SELECT greatest(sum(lines) FILTER (WHERE status = 'earned'), 0)::bigint AS earned,
+               greatest(sum(lines) FILTER (WHERE status = 'excluded'), 0)::bigint AS excluded,
+               greatest(sum(lines) FILTER (WHERE status = 'pending'), 0)::bigint AS pending,
                coalesce(sum(o.commission_usdt), 0)::text AS commission_usdt
         FROM run_outcome o JOIN run r USING (run_id) WHERE r.window_start BETWEEN :first AND :last
     """)

@@ -20,9 +20,9 @@ _WINDOWS = """
     ) unsettled
 """
 _PENDING = """
-    SELECT o.root, o.reason, sum(o.lines)::bigint AS lines FROM run r JOIN run_outcome o USING (run_id)
+    SELECT o.line_root AS root, o.reason, sum(o.lines)::bigint AS lines FROM run r JOIN run_outcome o USING (run_id)
     WHERE r.window_start >= :start AND r.window_start < :end AND o.status = 'pending'
-    GROUP BY o.root, o.reason HAVING sum(o.lines) > 0 ORDER BY o.root, o.reason
+    GROUP BY o.line_root, o.reason HAVING sum(o.lines) > 0 ORDER BY o.line_root, o.reason
 """
 
 

@@ -29,6 +29,7 @@ LEDGER_CHECKS = (
     ("runs booked what their lines give", "runs_booked.sql"),
     ("payouts are their entries", "payouts_booked.sql"),
     ("every fill has its line", "lines_complete.sql"),
+    ("counts are of the lines", "outcomes_counted.sql"),
     ("activity adds up", "activity_added.sql"),
     ("caps are held", CAPS_HELD),
 )

@@ -141,7 +141,8 @@ def make_pending_line(superuser: psycopg.Connection, *, reason: str) -> None:
     superuser.execute("INSERT INTO run (window_start, revision, kind) VALUES (%s, 0, 'scheduled')", [start])
     superuser.execute("INSERT INTO run_shard (run_id, root) VALUES (1, 'R1')")
     superuser.execute(
-        "INSERT INTO run_outcome (run_id, root, status, reason, lines) VALUES (1, 'R1', 'pending', %s, 1)", [reason]
+        "INSERT INTO run_outcome (run_id, root, line_root, status, reason, lines) VALUES (1, 'R1', 'R1', 'pending', %s, 1)",
+        [reason],
     )
     superuser.execute(
         "INSERT INTO basis (root, broker_id, status, reason, product, flags)"

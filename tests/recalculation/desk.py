@@ -16,7 +16,7 @@ from settlement.pipeline.audit import verify_ledger
 from settlement.pipeline.load_registry import load_registry
 from settlement.pipeline.load_report import Act
 from settlement.pipeline.recalculation_plan import plan_all
-from settlement.pipeline.settle import settle_window
+from settlement.pipeline.settle import settle_shard, settle_window
 from settlement.store.database import Database
 from settlement.store.lines import WINDOW
 from settlement.store.recalculation_report import parts
@@ -71,6 +71,16 @@ class Desk:
 
     def apply(self, plan_id: int, *, by: str = "carl") -> Plan:
         return recalculate.apply(self.database, plan_id, by=by, now=lambda: datetime.now(UTC))
+
+    def open_runs(self, plan_id: int) -> list[tuple[int, str]]:
+        """Approves a plan and opens its runs; posts nothing yet."""
+        recalculate.approve(self.database, plan_id, by="bert")
+        return recalculate.open_runs(self.database, plan_id, by="carl")
+
+    def post(self, shards: Iterable[tuple[int, str]]) -> None:
+        """Settles shards of runs that are open."""
+        for run_id, root in shards:
+            assert settle_shard(self.database, run_id, root, now=datetime.now(UTC))
 
     def recalculate(self, **asked: Any) -> Plan:
         """Plans, approves and applies."""

@@ -129,3 +129,35 @@ def test_a_plan_is_refused_once_an_earlier_window_of_its_month_was_settled_again
     settle_all(desk.database)
     with pytest.raises(Refused, match=r"window 2026-03-01T06:00:00\+00:00, earlier in the month, was settled again"):
         desk.apply(plan_id)
+
+
+def test_a_late_fill_while_a_plan_is_posted_leaves_the_cap_where_it_is(desk: CapDesk) -> None:
+    half_past = (FIRST + 31 * MINUTE).isoformat()
+    rebate = (f"okx,4,delta,{LONG_AGO},{half_past},,,0.5", f"okx,4,delta,{half_past},,,,")
+    desk.correct("clients.csv", *rebate)
+    plan_id = desk.plan(windows=3)
+    shards = desk.open_runs(plan_id)
+    desk.take_in(a_fill("late", account="4", at=FIRST + MINUTE, fee="-3"))
+    desk.post(shards)
+    settle_all(desk.database)
+    assert desk.outcomes("4") == ["0.6", "0.9", "0.5 CAP_REMAINDER", "CAP_REACHED", "CAP_REACHED", "CAP_REACHED"]
+    assert (desk.verify(), desk.to_recheck()) == ([], 0)
+
+
+def test_a_late_fill_in_a_window_of_the_plan_that_it_does_not_change_is_counted_with_what_it_posts(
+    desk: CapDesk,
+) -> None:
+    desk.correct("vip_levels.csv", f"okx,4,6,{LONG_AGO}", f"okx,4,1,{(FIRST + MINUTE).isoformat()}")
+    desk.correct("overrides.csv", f"delta,cap,all,all,9,{LONG_AGO}")
+    desk.recalculate(windows=3)
+    assert desk.outcomes("4") == ["VIP_EXCLUDED", "0.6", "0.6", "0.6", "0.6"]
+    desk.correct("vip_levels.csv", f"okx,4,1,{LONG_AGO}")
+    plan_id = desk.plan(windows=3)
+    shards = desk.open_runs(plan_id)
+    assert len(shards) == 1
+    desk.take_in(a_fill("late", account="4", at=FIRST + WINDOW + 2 * MINUTE, fee="-23"))
+    assert waiting(desk.database) == [FIRST + WINDOW]
+    settle_all(desk.database)
+    assert desk.state(plan_id).status == "applied"
+    assert desk.outcomes("4") == ["0.6", "0.6", "0.6", "0.6", "6.6 CAP_REMAINDER", "CAP_REACHED"]
+    assert (desk.verify(), desk.to_recheck()) == ([], 0)

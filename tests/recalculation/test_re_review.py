@@ -10,9 +10,11 @@ import pytest
 
 from settlement.errors import Refused
 from settlement.pipeline import recalculate
+from settlement.pipeline.recalculation_plan import plan_all
 from settlement.pipeline.review import review_month
 from settlement.pipeline.settle import settle_window
 from settlement.store.database import Database
+from settlement.store.recalculations import follower_of
 from tests.recalculation.desk import LONG_AGO, Desk
 from tests.workers import program
 
@@ -107,4 +109,31 @@ def test_a_review_whose_figures_have_changed_before_is_made_again_although_no_li
     assert april(reviewed) == [("april-1", "T2", Decimal("0.2")), ("april-4", "T1", Decimal("0.15"))]
     corrected = review_month(reviewed.database, MARCH, by="rita", now=datetime.now(UTC))
     assert {root.state for root in corrected.roots} == {"stands"}
+    assert reviewed.verify() == []
+
+
+def test_windows_that_the_tier_rated_while_the_plan_waited_are_in_a_plan_that_follows(reviewed: Desk) -> None:
+    reviewed.correct("vip_levels.csv", *HALF_EXCLUDED)
+    plan_id = reviewed.plan(re_review=True)
+    reviewed.late_fill("between", account="4", executed_at="2026-04-02T07:30:00Z")
+    settle_window(reviewed.database, APRIL_WINDOW + timedelta(hours=1), now=datetime.now(UTC))
+    reviewed.open_runs(plan_id)
+    # Nobody has planned it yet, and what is settled from now on has the corrected tier.
+    reviewed.late_fill("after", account="4", executed_at="2026-04-02T08:30:00Z")
+    settle_window(reviewed.database, APRIL_WINDOW + timedelta(hours=2), now=datetime.now(UTC))
+    assert reviewed.state(plan_id).status == "applied"
+    with reviewed.database.transaction() as connection:
+        follower = follower_of(connection, plan_id)
+    assert follower is not None
+    plan_all(reviewed.database, follower, progress=lambda _done, _all: None)
+    asked = reviewed.state(follower)
+    assert (asked.follows, asked.planned_by, asked.status) == (plan_id, "anna", "planned")
+    assert [window["commission_usdt"] for window in reviewed.parts(follower)["windows"]] == [Decimal("-0.05")]
+    reviewed.post(reviewed.open_runs(follower))
+    assert [(bill_id, tier) for bill_id, tier, _ in april(reviewed)] == [
+        ("after", "T1"),
+        ("april-1", "T2"),
+        ("april-4", "T1"),
+        ("between", "T1"),
+    ]
     assert reviewed.verify() == []

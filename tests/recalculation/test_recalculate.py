@@ -89,11 +89,52 @@ def test_only_the_lines_of_the_broker_that_was_asked_for_change(desk: Desk) -> N
     assert desk.verify() == []
 
 
-def test_a_late_fill_and_a_pending_line_are_settled_by_the_recalculation_that_finds_them(desk: Desk) -> None:
-    desk.correct("vip_levels.csv", f"okx,4,6,{LONG_AGO}")
+def test_what_is_not_settled_waits_for_its_supplementary_run(desk: Desk) -> None:
+    desk.late_fill("pending", account="9")
+    desk.correct("clients.csv", f"okx,9,alpha,{LONG_AGO},,,,", correction=None)
+    desk.settle()
+    desk.correct("vip_levels.csv", f"okx,4,6,{LONG_AGO}", f"okx,9,1,{LONG_AGO}")
     desk.late_fill("late")
     desk.recalculate()
-    assert desk.rows("SELECT kind, commission_usdt FROM line JOIN run USING (run_id) WHERE bill_id = 'late'") == [
-        ("recalculation", Decimal("0.15"))
+    of_both = "SELECT bill_id, kind, status FROM current_line JOIN basis USING (basis_id) JOIN run USING (run_id)"
+    assert desk.rows(f"{of_both} WHERE bill_id IN ('late', 'pending')") == [("pending", "supplementary", "pending")]
+    desk.settle()
+    assert sorted(desk.rows(f"{of_both} WHERE bill_id IN ('late', 'pending')")) == [
+        ("late", "supplementary", "earned"),
+        ("pending", "supplementary", "earned"),
+    ]
+    assert desk.verify() == []
+
+
+def test_a_fill_that_arrives_while_a_plan_is_posted_changes_nothing_of_what_was_approved(desk: Desk) -> None:
+    desk.correct("vip_levels.csv", f"okx,2,6,{LONG_AGO}", "okx,2,1,2026-03-01T06:20:00Z")
+    plan_id = desk.plan()
+    shards = desk.open_runs(plan_id)
+    desk.late_fill("late", account="2", executed_at="2026-03-01T06:30:00Z")
+    desk.post(shards)
+    approved = desk.rows("SELECT payee, sum(amount_usdt) FROM recalculation_payee GROUP BY payee ORDER BY payee")
+    posted = desk.rows("""
+        SELECT payee, sum(CASE direction WHEN 'credit' THEN amount_usdt ELSE -amount_usdt END)
+        FROM entry JOIN posting USING (entry_id) JOIN ledger_account USING (account)
+        WHERE kind = 'correction' AND payee IS NOT NULL GROUP BY payee ORDER BY payee""")
+    assert posted == approved
+    assert desk.rows("SELECT count(*) FROM line WHERE bill_id = 'late'") == [(0,)]
+    desk.settle()
+    assert desk.rows("SELECT kind FROM line JOIN run USING (run_id) WHERE bill_id = 'late'") == [("supplementary",)]
+    assert desk.verify() == []
+
+
+def test_a_pending_line_follows_what_is_loaded_while_a_plan_is_posted(desk: Desk) -> None:
+    desk.late_fill("pending", account="9")
+    desk.correct("clients.csv", f"okx,9,alpha,{LONG_AGO},,,,", correction=None)
+    desk.settle()
+    desk.correct("vip_levels.csv", f"okx,4,6,{LONG_AGO}", f"okx,9,1,{LONG_AGO}")
+    plan_id = desk.plan()
+    shards = desk.open_runs(plan_id)
+    desk.correct("clients.csv", f"okx,9,beta,{LONG_AGO},,,,", correction=None)
+    desk.post(shards)
+    desk.settle()
+    assert desk.rows("SELECT root, status FROM current_line JOIN basis USING (basis_id) WHERE bill_id = 'pending'") == [
+        ("beta", "earned")
     ]
     assert desk.verify() == []

@@ -66,6 +66,19 @@ def test_an_earned_line_is_shown_from_fill_to_payout(settled: Database, lines: l
     assert all(len(entry["hash"]) == 64 for entry in document["entries"])
 
 
+def test_the_payout_of_a_share_is_the_one_that_its_own_run_instructed(settled: Database) -> None:
+    query = text("""
+        SELECT DISTINCT ON (payout_id) payout_id, p.payee, s.venue, s.account, s.bill_id
+        FROM payout p JOIN line USING (run_id) JOIN line_share s USING (venue, account, bill_id, revision)
+        WHERE s.payee = p.payee ORDER BY payout_id, s.bill_id""")
+    with settled.transaction() as connection:
+        instructed = [dict(row) for row in connection.execute(query).mappings()]
+    assert instructed
+    for share in instructed:
+        told = {payout["payee"]: payout["payout_id"] for payout in _explain(settled, share)["payouts"]}
+        assert told[share["payee"]] == share["payout_id"]
+
+
 def test_every_input_names_its_version(settled: Database, lines: list[Row]) -> None:
     document = _explain(
         settled, next(one for one in lines if one["status"] == "earned" and one["fee_currency"] == "ETH")

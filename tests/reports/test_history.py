@@ -158,18 +158,6 @@ def test_a_tier_that_was_reviewed_late_is_named(begun: Database) -> None:
     assert f"by tier_review row {fact['row']}, reviewed at {fact['loaded_at']}" in words_of(document)
 
 
-def test_a_fill_that_came_late_and_is_first_settled_by_a_recalculation_says_both(begun: Database) -> None:
-    settle_window(begun, FIRST, now=now())
-    take_in(begun, "late.csv", [fill("1", "late", FIRST)])
-    recalculation(begun, reason="all of it again", end=WINDOWS[1])
-    document = history_of(begun, "1", "late")
-    (version,) = document["versions"]
-    assert version["why"]["cause"] == "recalculation"
-    assert version["why"]["arrived"]["file"] == "late.csv"
-    assert "recalculation 1: all of it again" in words_of(document)
-    assert "a late fill: it came with load" in words_of(document)
-
-
 def test_a_fill_that_a_fact_gave_to_somebody_while_its_window_was_settled_says_which(begun: Database) -> None:
     opened = open_run(begun, FIRST, now=now())
     assert opened is not None

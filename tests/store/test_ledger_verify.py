@@ -29,6 +29,11 @@ WORDS = {
 
 # What is done, the check that finds it, and words of the finding.
 TAMPERINGS = {
+    "a count of a run": (
+        "UPDATE run_outcome SET lines = lines + 1 WHERE root = 'beta' AND status = 'earned'",
+        "counts are of the lines",
+        ["root beta, earned: its runs counted", "its lines are"],
+    ),
     "an amount of one leg": (
         "UPDATE posting SET amount_usdt = 999 WHERE leg = 2 AND entry_id = BETA_EARNED",
         "entries say what was posted",
@@ -228,6 +233,7 @@ def test_an_honest_ledger_passes_every_check(settled: Database) -> None:
         "payouts are their entries": 3,
         "every fill has its line": 8,
         "caps are held": 0,
+        "counts are of the lines": 5,
         "activity adds up": 4,
         "seals are true": 1,
         "lines re-rate to the same": 8,

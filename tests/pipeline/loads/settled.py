@@ -95,8 +95,8 @@ class SettledHour:
             ],
         )
         self.owner.execute(
-            "INSERT INTO run_outcome (run_id, root, status, reason, lines) VALUES (%s, '', %s, '', 1)"
-            " ON CONFLICT (run_id, root, status, reason) DO UPDATE SET lines = run_outcome.lines + 1",
+            "INSERT INTO run_outcome (run_id, root, line_root, status, reason, lines) VALUES (%s, '', '', %s, '', 1)"
+            " ON CONFLICT (run_id, root, line_root, status, reason) DO UPDATE SET lines = run_outcome.lines + 1",
             [self.run_id, status],
         )
         return bill

@@ -11,6 +11,7 @@ CREATE TABLE recalculation (
     reason text NOT NULL CHECK (reason <> ''),
     re_review boolean NOT NULL,
     request_key text NOT NULL UNIQUE,         -- of who asked: asked for twice, it is the same plan
+    follows bigint REFERENCES recalculation,  -- of windows that a tier rated between the planning and the applying of its correction
     facts_at timestamptz NOT NULL,            -- planned by the facts that had been loaded then
     facts jsonb,                              -- the fingerprint of those facts, table by table, once planned
     planned_by text NOT NULL,
@@ -135,6 +136,12 @@ CREATE TABLE recalculation_review (
     included boolean NOT NULL,                -- its consequence is part of the plan
     PRIMARY KEY (plan_id, broker_id, effective_from)
 );
+
+-- Whose lines a shard counted: in a supplementary run it may take away a pending line of another root.
+ALTER TABLE run_outcome ADD COLUMN line_root text COLLATE "C";
+UPDATE run_outcome SET line_root = root;
+ALTER TABLE run_outcome ALTER COLUMN line_root SET NOT NULL, DROP CONSTRAINT run_outcome_pkey,
+    ADD PRIMARY KEY (run_id, root, line_root, status, reason);
 
 ALTER TABLE run ADD COLUMN plan_id bigint REFERENCES recalculation;
 ALTER TABLE run ADD CHECK (plan_id IS NULL OR kind = 'recalculation');
