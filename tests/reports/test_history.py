@@ -23,11 +23,9 @@ from tests.reports.story import (
     WINDOWS,
     Told,
     clock,
-    fill,
     load,
     now,
     recalculation,
-    take_in,
 )
 
 Document = dict[str, Any]
