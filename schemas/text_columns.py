@@ -1,6 +1,7 @@
 """Times and decimals that arrive as text, checked a column at a time.
 
-A time is RFC 3339 (`2026-09-14T08:00:01.234Z`, any offset, at most 6 decimals of a second) or epoch milliseconds.
+A time is RFC 3339 (`2026-09-14T08:00:01.234Z`, any offset, at most 6 decimals of a second, beyond them zeros) or epoch
+milliseconds.
 A decimal is plain (`-0.00012`) or in exponent notation (`1.2e-4`), with every digit kept: never NaN, never infinite,
 no spaces, no separators. The text itself is handed on after the check, so that no digit is ever rewritten.
 """
@@ -21,6 +22,9 @@ _YEAR = r"(?:19\d\d|[2-8]\d{3})"
 _DATE = rf"{_YEAR}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _HOUR_MINUTE = r"(?:[01]\d|2[0-3]):[0-5]\d"
 RFC3339 = rf"^{_DATE}[Tt]{_HOUR_MINUTE}:[0-5]\d(?:\.\d{{1,6}})?(?:[Zz]|[+-]{_HOUR_MINUTE})$"
+# Finer than microseconds, which is all that is kept; with zeros beyond them it says the same.
+_BEYOND_MICROSECONDS = r"(?P<kept>\.\d{6})0+(?P<zone>[Zz]|[+-]\d\d:\d\d)$"
+TOO_FINE = rf"^{_DATE}[Tt]{_HOUR_MINUTE}:[0-5]\d\.\d{{7,}}(?:[Zz]|[+-]{_HOUR_MINUTE})$"
 EPOCH_MILLISECONDS = r"^[1-9]\d{11,13}$"
 _EXPONENT = r"^[+-]?(?P<whole>\d{0,40})(?:\.(?P<fraction>\d{0,40}))?[eE](?P<exponent>[+-]?\d{1,3})$"
 
@@ -34,6 +38,9 @@ def parse_times(values: StringColumn) -> tuple[Any, Any]:
     written = _mask(values, RFC3339)
     if pc.all(written).as_py() is not False:
         return _parse_written(values, written)
+    if pc.any(_mask(values, TOO_FINE)).as_py():
+        values = pc.replace_substring_regex(values, _BEYOND_MICROSECONDS, r"\1\2")
+        written = _mask(values, RFC3339)
     counted = _mask(values, EPOCH_MILLISECONDS)
     none = pa.scalar(None, pa.string())
     milliseconds = pc.cast(pc.if_else(counted, values, none), pa.int64())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from settlement.cli.loading import tell_marked
 from settlement.cli.output import print_json
 from settlement.cli.times import parse_time
 
@@ -93,10 +94,7 @@ def tell(report: ChangeReport, *, as_json: bool) -> None:
     if report.takes_over is not None:
         until = report.takes_over.isoformat().replace("+00:00", "Z")
         typer.echo(f"warning: a row that begins at {until} takes over then, as before", err=True)
-    if report.windows_marked:
-        typer.echo(
-            f"{report.windows_marked} settled windows hold pending lines: a supplementary run looks at them again"
-        )
+    tell_marked(report.windows_marked)
 
 
 def list_rows(file: str, *, matching: Mapping[str, str | None], at: str | None, every: bool, as_json: bool) -> None:

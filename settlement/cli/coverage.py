@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from settlement.store.coverage import CoveredAccount
 
 DEFAULT_HOURS = 24
+# Of a table that is written to a file.
+WIDTH = 200
 
 
 @app.command()
@@ -53,7 +55,7 @@ def coverage(
     elif not rows:
         typer.echo("no account is harvested: settlement accounts add --from-json FILE")
     else:
-        _print(shown, hours=(last - first) // HOUR, now=now)
+        _print(shown, first=first, last=last, now=now)
 
 
 def _refuse_unknown(wanted: Sequence[str], rows: Sequence[CoveredAccount]) -> None:
@@ -63,17 +65,18 @@ def _refuse_unknown(wanted: Sequence[str], rows: Sequence[CoveredAccount]) -> No
 
 
 def _as_json(row: CoveredAccount, *, first: datetime, last: datetime, now: datetime) -> dict[str, Any]:
-    missing = set(row.gaps)
+    missing, early = set(row.gaps), set(row.early)
     hours = [first + number * HOUR for number in range((last - first) // HOUR)]
-    state = {
-        hour: "gap" if hour in missing else "complete" if hour + HOUR > row.pull_from else "before" for hour in hours
-    }
-    return vars(row) | {"lag_seconds": int((now - row.complete_to).total_seconds()), "hours": [
-        {"hour": hour, "state": state[hour]} for hour in hours
-    ]}  # fmt: skip
+    expected = {hour for hour in hours if hour + HOUR > row.pull_from}
+    state = {hour: "gap" if hour in missing else "complete" if hour in expected | early else "before" for hour in hours}
+    told = {name: value for name, value in vars(row).items() if name != "early"}
+    told |= {"complete_to": None, "lag_seconds": None}
+    if row.is_begun:
+        told |= {"complete_to": row.complete_to, "lag_seconds": int((now - row.complete_to).total_seconds())}
+    return told | {"hours": [{"hour": hour, "state": state[hour]} for hour in hours]}
 
 
-def _print(rows: list[CoveredAccount], *, hours: int, now: datetime) -> None:
+def _print(rows: list[CoveredAccount], *, first: datetime, last: datetime, now: datetime) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -81,15 +84,24 @@ def _print(rows: list[CoveredAccount], *, hours: int, now: datetime) -> None:
     for name in ("account", "status", "complete to", "lag", "hours missing", "last error"):
         table.add_column(name, overflow="fold", no_wrap=name not in {"hours missing", "last error"})
     for row in rows:
+        lag = timedelta(seconds=max(0, int((now - row.complete_to).total_seconds())))
         table.add_row(
             f"{row.venue} {row.account}",
             row.status,
-            f"{row.complete_to:%Y-%m-%d %H:%M:%S}",
-            str(timedelta(seconds=max(0, int((now - row.complete_to).total_seconds())))),
-            _gaps(row) or f"none of {hours}",
+            f"{row.complete_to:%Y-%m-%d %H:%M:%S}" if row.is_begun else "nothing yet",
+            str(lag) if row.is_begun else "",
+            _missing(row, first=first, last=last),
             f"{row.error} ({row.failures} in a row, {row.error_at:%H:%M:%S})" if row.error else "",
         )
-    Console().print(table)
+    Console(width=None if Console().is_terminal else WIDTH).print(table)
+
+
+def _missing(row: CoveredAccount, *, first: datetime, last: datetime) -> str:
+    """The gaps; and how many hours are neither pulled nor missed, for nobody has asked for them."""
+    hours = (last - first) // HOUR
+    before = sum(first + number * HOUR + HOUR <= row.pull_from for number in range(hours)) - len(row.early)
+    unasked = f"{before} of before {row.pull_from:%Y-%m-%d %H:%M} not pulled" if before else ""
+    return ", ".join(filter(None, (_gaps(row) or f"none of {hours - before}" * (hours > before), unasked)))
 
 
 def _gaps(row: CoveredAccount) -> str:

@@ -119,7 +119,9 @@ def _tell(reports: dict[str, IngestReport], *, as_json: bool) -> None:
     counts = {path: {name: getattr(report, name) for name in COUNTS} for path, report in reports.items()}
     total = {name: sum(one[name] for one in counts.values()) for name in COUNTS}
     for path, report in reports.items():
-        for reason in report.first_reasons:
+        more = report.conflict + report.quarantined - len(report.first_reasons)
+        rest = [f"and {more:,} more: settlement quarantine list"] if report.first_reasons and more > 0 else []
+        for reason in (*report.first_reasons, *rest):
             print(f"{path}: {reason}", file=sys.stderr)  # noqa: T201 - said beside the counts
     if as_json:
         print_json({**total, "files": counts})

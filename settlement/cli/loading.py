@@ -28,4 +28,10 @@ def act_of(by: str | None, correction: str | None) -> Act:
 def tell_marked(windows: int) -> None:
     """Says how many settled windows are looked at again, if any."""
     if windows:
-        typer.echo(f"{windows} settled windows hold pending lines: a supplementary run looks at them again")
+        typer.echo(marked_in_words(windows))
+
+
+def marked_in_words(windows: int) -> str:
+    """That so many settled windows are looked at again."""
+    hold = "1 settled window holds" if windows == 1 else f"{windows} settled windows hold"
+    return f"{hold} pending lines: a supplementary run looks at {'it' if windows == 1 else 'them'} again"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from settlement.cli.loading import marked_in_words
 from settlement.pipeline.review_figures import inputs_document, unfinished_document
 from settlement.reports.plain_text import amount, instant, plain
 from settlement.reports.summary_tables import money
@@ -64,7 +65,7 @@ def in_words(reviewed: MonthReview, *, dry_run: bool) -> Iterator[str]:
     else:
         yield f"{reviewed.made} reviews made, {len(reviewed.roots) - reviewed.made} stood already"
     if reviewed.windows_marked:
-        yield f"{reviewed.windows_marked} settled windows hold pending lines: a supplementary run looks at them again"
+        yield marked_in_words(reviewed.windows_marked)
     if not dry_run:
         yield from _what_to_recalculate(reviewed)
 

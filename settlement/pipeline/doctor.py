@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from settlement.pipeline.gate import DEADLINE
-from settlement.pipeline.review import waiting_month
+from settlement.pipeline.review import contradicted, waiting_month
 from settlement.rules.review import month_after
 from settlement.store import health, recalculations, venue_accounts
 from settlement.store.database import Connection, Database
@@ -91,10 +91,16 @@ def examine(database: Database, *, now: datetime) -> list[Check]:
 
 def _windows(connection: Connection, now: datetime) -> list[Check]:
     late = health.late_windows(connection, started_before=now - DEADLINE - WINDOW_GRACE)
-    if late.oldest is None:
-        return [ok("windows", "none is late")]
-    found = f"{late.number} past the deadline and not settled, the oldest from {late.oldest:%Y-%m-%dT%H:%MZ}"
-    return [attention("windows", found, "settlement up, or settlement settle --from T --to T")]
+    again = health.windows_to_recheck(connection)
+    checks = []
+    if late.oldest is not None:
+        found = f"{late.number} past the deadline and not settled, the oldest from {late.oldest:%Y-%m-%dT%H:%MZ}"
+        checks.append(attention("windows", found, "settlement up, or settlement settle --from T --to T"))
+    if again.oldest is not None:
+        found = f"{again.number} settled and to be looked at again, the oldest from {again.oldest:%Y-%m-%dT%H:%MZ}"
+        step = "settlement up does it within minutes; or settlement settle --from T --to T"
+        checks.append(attention("windows, once more", found, step))
+    return checks or [ok("windows", "none is late")]
 
 
 def _runs(connection: Connection, now: datetime) -> list[Check]:
@@ -210,13 +216,26 @@ def _recalculations(connection: Connection, _now: datetime) -> list[Check]:
 
 
 def _reviews(connection: Connection, now: datetime) -> list[Check]:
+    checks = []
     waiting = waiting_month(connection, now=now)
-    if waiting is None or now < month_after(waiting[0]) + REVIEW_GRACE:
-        return [ok("tier reviews", "none is missing")]
-    month, left = waiting
-    found = f"that of {month:%Y-%m} is missing: {left.windows} windows not settled, {left.pending_lines} lines pending"
-    step = f"settle them, or leave them out, which is recorded: settlement tiers review --month {month:%Y-%m} --anyway"
-    return [attention("tier reviews", found, step if left else "settlement up makes it")]
+    if waiting is not None and now >= month_after(waiting[0]) + REVIEW_GRACE:
+        month, left = waiting
+        found = (
+            f"that of {month:%Y-%m} is missing: {left.windows} windows not settled, {left.pending_lines} lines pending"
+        )
+        step = (
+            f"settle them, or leave them out, which is recorded: settlement tiers review --month {month:%Y-%m} --anyway"
+        )
+        checks.append(attention("tier reviews", found, step if left else "settlement up makes it"))
+    otherwise = contradicted(connection)
+    if otherwise is not None and otherwise.roots:
+        named = [f"{root.review.broker_id} {root.review.tier} -> {root.now.tier}" for root in otherwise.roots]
+        found = (
+            f"{otherwise.month:%Y-%m} would come out otherwise by now: {', '.join(named[:EXAMPLES])}{_and_more(named)}"
+        )
+        step = "settlement recalc plan --re-review, over the windows that it counted"
+        checks.append(attention("tier reviews, once more", found, step))
+    return checks or [ok("tier reviews", "none is missing")]
 
 
 def _ledger(connection: Connection, _now: datetime) -> list[Check]:

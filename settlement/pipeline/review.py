@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -121,6 +121,16 @@ def waiting_month(connection: Connection, *, now: datetime) -> tuple[datetime, U
     month = month_before(effective_from)
     start, end = period_of(_terms_at(connection, effective_from, month=month), effective_from)
     return month, unfinished(connection, start=start, end=end)
+
+
+def contradicted(connection: Connection) -> MonthReview | None:
+    """The latest month's reviews that come to another tier by what the books say now; None where none was made yet."""
+    effective_from = reviews.last_reviewed(connection)
+    if effective_from is None:
+        return None
+    found = _review(connection, month_before(effective_from), by="", anyway=True, dry_run=True)
+    others = [root for root in found.roots if root.state == "differs" and root.now.tier != root.review.tier]
+    return replace(found, roots=others)
 
 
 def _review(connection: Connection, month: datetime, *, by: str, anyway: bool, dry_run: bool) -> MonthReview:

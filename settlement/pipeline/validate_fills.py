@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.frames import FILL_TEXT, TIMESTAMP
-from schemas.text_columns import decimal_ok, parse_times
+from schemas.text_columns import TOO_FINE, decimal_ok, parse_times
 from settlement.pipeline.fill_blocks import BAD_ROWS, RAW_CHARACTERS_MAX, Block
 from settlement.rules.products import PRODUCT_OF, SYSTEM_SUB_TYPES
 
@@ -258,6 +258,10 @@ def _report_bad_times(findings: _Findings, column: Any, failed: Any, name: str) 
     seconds = pc.match_substring_regex(column, r"^\d{1,11}$")
     findings.add(
         pc.and_(failed, seconds), f"{name} is before 2010: '", column, "'; epoch times are milliseconds, not seconds"
+    )
+    finer = pc.match_substring_regex(column, TOO_FINE)
+    findings.add(
+        pc.and_(failed, finer), f"{name} is finer than a microsecond: '", column, "'; write at most 6 decimals"
     )
     mend = "'; write RFC 3339 (2026-09-14T08:00:00Z) or epoch milliseconds"
     findings.add(failed, f"{name} is not a time: '", column, mend)

@@ -87,7 +87,7 @@ class Columns:
         """A column of times as timestamp[us, UTC]; rows with anything else are put aside."""
         written = self.required(name) if required else self.optional(name)
         times, good = parse_times(written)
-        wrong = "is not a time: write RFC 3339 such as 2026-09-14T08:00:00Z, or epoch milliseconds"
+        wrong = "is not a time: write RFC 3339 such as 2026-09-14T08:00:00Z, to the microsecond, or epoch milliseconds"
         self.put_aside(~mask_of(good) & mask_of(pc.is_valid(written)), name, wrong)
         return times
 
@@ -104,11 +104,12 @@ class Columns:
             self._reasons[int(position)] = f"{name} {self._shown(name, position)} {why}".replace('"" ', "")
         self.bad |= wrong
 
-    def refuse(self, wrong: Mask, what: str, *, mend: str) -> None:
-        """Refuses the whole file at the first good row where `wrong`."""
+    def refuse(self, wrong: Mask, what: str, *, mend: str, name: str | None = None) -> None:
+        """Refuses the whole file at the first good row where `wrong`; with `name`, by what that column holds."""
         rows = np.flatnonzero(wrong & ~self.bad)
         if len(rows):
-            raise InputRefused(what, where=f"{self.file} row {self.row_number(rows[0])}", mend=mend)
+            told = what if name is None else f"{name} {self._shown(name, rows[0])} {what}".replace('"" ', "")
+            raise InputRefused(told, where=f"{self.file} row {self.row_number(rows[0])}", mend=mend)
 
     def row_number(self, position: int | np.intp) -> int:
         """The number of a row of this table in its file."""

@@ -147,7 +147,10 @@ def _codes(columns: Columns) -> Checked:
     code = columns.text("code")
     malformed = ~mask_of(pc.match_substring_regex(code, CODE_PATTERN))
     columns.refuse(
-        malformed, "the code is not 1-16 letters and digits", mend="write it as the venue knows it, without spaces"
+        malformed,
+        "is not 1-16 letters and digits",
+        mend="write it as the venue knows it, without spaces",
+        name="code",
     )
     return {"code": code, "broker_id": columns.required("broker_id"), **_period(columns)}
 

@@ -15,8 +15,9 @@ from settlement.store.harvests import COMPLETE_TO
 class CoveredAccount:
     """One client account over a range of hours.
 
-    `complete_to` is as far as all its instrument types are complete without a gap. `gaps` are the hours of the range, from
-    `pull_from` on, that some type lacks, wholly or in part; `error` is the last failure that no later pull has mended.
+    `complete_to` is as far as all its instrument types are complete without a gap, `pull_from` where none is. `gaps` are the
+    hours of the range, from `pull_from` on, that some type lacks, wholly or in part; `early` are those of before that are
+    complete all the same. `error` is the last failure that no later pull has mended.
     """
 
     venue: str
@@ -26,13 +27,22 @@ class CoveredAccount:
     complete_to: datetime
     pulled_at: datetime | None
     gaps: Sequence[datetime]
+    early: Sequence[datetime]
     error: str | None
     error_at: datetime | None
     failures: int
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything of what is expected was pulled."""
+        return self.pulled_at is not None or self.complete_to > self.pull_from
+
 
 _COVERAGE = f"""
-    WITH per_type AS (
+    WITH hours AS (
+        SELECT hour, hour + interval '1 hour' AS ends FROM generate_series(
+            CAST(:start AS timestamptz), CAST(:end AS timestamptz) - interval '1 hour', interval '1 hour') hour
+    ), per_type AS (
         SELECT venue, account, covered, pull_from, status, pulled_at, error, error_at, failures,
                {COMPLETE_TO} AS complete_to
         FROM harvest JOIN venue_account USING (venue, account)
@@ -43,11 +53,11 @@ _COVERAGE = f"""
                (array_agg(error ORDER BY error_at DESC NULLS LAST))[1] AS error
         FROM per_type GROUP BY venue, account, pull_from, status
     )
-    SELECT venue, account, status, pull_from, complete_to, pulled_at, error, error_at, failures, ARRAY(
-        SELECT hour FROM generate_series(CAST(:start AS timestamptz), CAST(:end AS timestamptz) - interval '1 hour',
-                                         interval '1 hour') hour
-        WHERE hour + interval '1 hour' > pull_from
-          AND NOT covered @> tstzrange(greatest(hour, pull_from), hour + interval '1 hour')) AS gaps
+    SELECT venue, account, status, pull_from, complete_to, pulled_at,
+           error, error_at, failures,
+           ARRAY(SELECT hour FROM hours WHERE ends > pull_from AND NOT covered @> tstzrange(greatest(hour, pull_from), ends)
+                 ORDER BY hour) AS gaps,
+           ARRAY(SELECT hour FROM hours WHERE ends <= pull_from AND covered @> tstzrange(hour, ends) ORDER BY hour) AS early
     FROM per_account ORDER BY venue, account
 """  # noqa: S608 - a constant of the store
 

@@ -36,8 +36,18 @@ _CREATE = (
     "TRUNCATE staged_fill, compared_fill",
     "SET LOCAL work_mem = '64MB'",  # a batch fits, so that no join goes to disk
 )
+# Nothing was given back, whether the column says so or is empty.
+_EMPTY_IS_ZERO: Final = ("fee_rebate",)
+
+
+def _differ(name: str) -> str:
+    if name in _EMPTY_IS_ZERO:
+        return f"coalesce(s.{name}, 0) <> coalesce(t.{name}, 0)"
+    return f"s.{name} IS DISTINCT FROM t.{name}" + (f" AND {_BOTH_RECORDED}" if name in _LOOKED_UP else "")
+
+
 _DIFFERENCES = ", ".join(
-    f"CASE WHEN s.{name} IS DISTINCT FROM t.{name}{f' AND {_BOTH_RECORDED}' if name in _LOOKED_UP else ''}"
+    f"CASE WHEN {_differ(name)}"
     f" THEN format('%s is %s, stored %s', '{name}', coalesce(s.{name}::text, 'empty'), coalesce(t.{name}::text, 'empty')) END"
     for name in _CONTENT
 )

@@ -47,6 +47,14 @@ def late_windows(connection: Connection, *, started_before: datetime) -> Count:
     )
 
 
+def windows_to_recheck(connection: Connection) -> Count:
+    """Settled windows that are to be looked at again: for late fills, missing facts that were loaded, or a cap that moved."""
+    return _count(
+        connection,
+        "SELECT count(*), min(window_start) FROM settlement_window WHERE recheck AND status IN ('settled', 'incomplete')",
+    )
+
+
 def stuck_runs(connection: Connection, *, opened_before: datetime) -> Count:
     """Runs that were opened before `opened_before` and never closed."""
     return _count(

@@ -284,6 +284,13 @@ def first_unreviewed(connection: Connection, *, by: datetime) -> datetime | None
     return found
 
 
+def last_reviewed(connection: Connection) -> datetime | None:
+    """The instant of the latest monthly review; None if none was made."""
+    query = text("SELECT max(effective_from) FROM tier_review WHERE period_start IS NOT NULL")
+    found: datetime | None = connection.execute(query).scalar_one()
+    return found
+
+
 def standing_tiers(connection: Connection, brokers: Sequence[str], *, at: datetime) -> dict[str, StandingTiers]:
     """What gives each of the brokers its tier at `at`, as it is known now."""
     rows = connection.execute(text(_STANDING), {"brokers": list(brokers), "at": at})

@@ -40,7 +40,7 @@ def test_a_refusal_is_one_line_and_exit_code_1(settlement: Settlement, directory
     ran = settlement("registry", "load", directory)
     assert (ran.code, ran.out) == (1, "")
     assert ran.err == (
-        f"settlement: {directory}/codes.csv row 2: the code is not 1-16 letters and digits;"
+        f'settlement: {directory}/codes.csv row 2: code "tag-A" is not 1-16 letters and digits;'
         " write it as the venue knows it, without spaces\n"
     )
 

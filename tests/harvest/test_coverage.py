@@ -87,6 +87,20 @@ def test_hours_before_its_fills_are_expected_are_no_gap(database: Database) -> N
     assert covered(database, "101", start=at(4), end=at(7)).gaps == []
 
 
+def test_what_was_pulled_of_before_is_told_all_the_same(shell: Shell, database: Database) -> None:
+    add(database, ["101"], pull_from=at(8))
+    asked = ("coverage", "--from", LONG_GONE[0], "--to", LONG_GONE[1])
+    [row] = shell.run(*asked, "--json").json
+    assert (row["complete_to"], row["lag_seconds"]) == (None, None)
+    assert [hour["state"] for hour in row["hours"]] == ["before"] * 4 + ["gap"] * 2
+    assert "nothing yet" in printed(shell, *asked)[1]
+    cover(database, "101", at(5), at(7, 30))
+    [row] = shell.run(*asked, "--json").json
+    assert [hour["state"] for hour in row["hours"]] == ["before", "complete", "complete", "before", "gap", "gap"]
+    _, told = printed(shell, *asked)
+    assert "2026-03-02 08:00 to 03-02 10:00, 2 of before 2026-03-02 08:00 not pulled" in told
+
+
 def test_the_last_error_stands_until_a_pull_mends_it(database: Database) -> None:
     add(database, ["101"])
     fail(database, "101", at=at(7), error="the first")
@@ -139,7 +153,7 @@ def test_the_command_prints_a_line_an_account(
     title, complete, lacking = printed(shell, *asked)
     assert title.split() == ["account", "status", "complete", "to", "lag", "hours", "missing", "last", "error"]
     assert complete.startswith("okx 101  active  2026-03-02 10:00:00")
-    assert complete.endswith("none of 6")
+    assert complete.endswith("none of 4, 2 of before 2026-03-02 06:00 not pulled")
     assert "2026-03-02 07:00 to 03-02 09:00" in lacking
     assert lacking.endswith("okx: busy (1 in a row, 09:00:00)")
     assert printed(shell, *asked, "--gaps")[1:] == [lacking]

@@ -218,6 +218,13 @@ def test_the_windows_of_new_fills_are_opened_and_settled_ones_are_to_be_rechecke
     ]
 
 
+@pytest.mark.parametrize(("first", "again"), [("", "0"), ("0.00", "")])
+def test_a_rebate_of_nothing_and_none_say_the_same(database: Database, first: str, again: str) -> None:
+    take_in(database, [fill(1, fee_rebate=first)])
+    report = take_in(database, [fill(1, fee_rebate=again), fill(1, fee_rebate=again)], file="again.csv")
+    assert (report.duplicate, report.conflict) == (2, 0)
+
+
 def test_events_say_what_was_taken_in_and_what_was_put_aside(database: Database) -> None:
     take_in(database, [fill(1), fill(1), fill(1, fee="-9"), fill(2, price="x")])
 

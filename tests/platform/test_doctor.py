@@ -38,6 +38,18 @@ def test_a_window_past_its_deadline_is_late(database: Database, superuser: psyco
     assert "settlement settle" in late.next_step
 
 
+def test_a_settled_window_that_is_to_be_looked_at_again_is_told(
+    database: Database, superuser: psycopg.Connection
+) -> None:
+    superuser.execute(
+        "INSERT INTO settlement_window (window_start, status, recheck) VALUES (%s, 'settled', true), (%s, 'settled', false)",
+        [NOW - 3 * HOUR, NOW - 2 * HOUR],
+    )
+    assert check(database, "windows, once more").found == (
+        "1 settled and to be looked at again, the oldest from 2026-09-14T09:00Z"
+    )
+
+
 def test_a_run_that_nobody_closes_is_stuck(database: Database, superuser: psycopg.Connection) -> None:
     superuser.execute("INSERT INTO settlement_window (window_start) VALUES (%s)", [NOW - 4 * HOUR])
     superuser.execute(

@@ -10,6 +10,7 @@ import pytest
 
 from settlement.errors import Refused
 from settlement.pipeline import recalculate
+from settlement.pipeline.doctor import examine
 from settlement.pipeline.recalculation_plan import plan_all
 from settlement.pipeline.review import review_month
 from settlement.pipeline.settle import settle_window
@@ -104,6 +105,8 @@ def test_a_review_whose_figures_have_changed_before_is_made_again_although_no_li
     assert [
         (root.review.broker_id, root.review.tier, root.now.tier) for root in again.roots if root.state == "differs"
     ] == [("delta", "T2", "T1")]
+    [told] = [check for check in examine(reviewed.database, now=datetime.now(UTC)) if check.name.startswith("tier")]
+    assert told.found == "2026-03 would come out otherwise by now: delta T2 -> T1"
     assert reviewed.parts(reviewed.plan(re_review=True, broker="alpha"))["reviews"] == []
     assert reviewed.recalculate(re_review=True, broker="delta").status == "applied"
     assert april(reviewed) == [("april-1", "T2", Decimal("0.2")), ("april-4", "T1", Decimal("0.15"))]

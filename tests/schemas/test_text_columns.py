@@ -38,6 +38,18 @@ def test_both_forms_may_stand_in_one_column() -> None:
     assert good.to_pylist() == [True, True, False, False]
 
 
+def test_zeros_beyond_the_microsecond_say_nothing() -> None:
+    column = [
+        "2026-09-14T08:00:00.123456000Z",
+        "2026-09-14T10:00:00.1234560+02:00",
+        "2026-09-14T08:00:00.123456001Z",
+        None,
+    ]
+    times, good = parse_times(pa.array(column))
+    assert good.to_pylist() == [True, True, False, False]
+    assert times.to_pylist() == [datetime(2026, 9, 14, 8, 0, 0, 123456, tzinfo=UTC)] * 2 + [None] * 2
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -110,9 +110,9 @@ REFUSED: list[tuple[str, Verb, str, dict[str, str], str]] = [
         "add",
         "abcdefghijklmnopq",
         {"broker_id": "sub"},
-        "code abcdefghijklmnopq: the code is not 1-16 letters",
+        'code abcdefghijklmnopq: code "abcdefghijklmnopq" is not 1-16 letters',
     ),
-    ("codes.csv", "add", "a-b", {"broker_id": "sub"}, "code a-b: the code is not 1-16 letters and digits"),
+    ("codes.csv", "add", "a-b", {"broker_id": "sub"}, 'code a-b: code "a-b" is not 1-16 letters and digits'),
     ("clients.csv", "add", "okx 1", {"broker_id": "sbu"}, "client okx 1: there is no broker sbu"),
     (
         "clients.csv",
