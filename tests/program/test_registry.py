@@ -142,7 +142,7 @@ REFUSED = [
     ("clients", f"{CLIENTS}okx,1,a,{T},,,\nokx,2,a,{T},,,\nokx,1,b,{T},,,\n", "row 4: the same venue and account and effective_from as in row 2: okx, 1"),
     ("codes", f"{CODES}with-hyphen,a,{T},\n", 'row 2: code "with-hyphen" is not 1-16 letters and digits'),
     ("codes", f"{CODES}abcdefghijklmnopq,a,{T},\n", 'row 2: code "abcdefghijklmnopq" is not 1-16 letters and digits'),
-    ("codes", f"{CODES},a,{T},\n", 'row 2: code is not 1-16 letters and digits'),
+    ("codes", f"{CODES},a,{T},\n", "row 2: code is not 1-16 letters and digits"),
     ("codes", f"{CODES}abc,a,{T},\nabc,a,{T},\n", "row 3: the same code and effective_from as in row 2"),
     ("codes", f"{CODES}abc,a,{T},\nabd,a", "row 3: broken CSV: expected 4 columns, got 2"),
     ("codes", f"{CODES}abc,a,{T},,\n", "row 2: broken CSV: expected 4 columns, got 5"),
