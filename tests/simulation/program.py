@@ -90,7 +90,7 @@ class Program:
                 self.parents[f"{root}-2"] = self.random.choice((root, f"{root}-1"))
         self.codes = {f"{name.replace('-', '')}TAG": name for name in self.parents if self.random.random() < 0.7}
         self.links = {account: self.random.choice(list(self.parents)) for account in ACCOUNTS if account != UNLINKED}
-        self.moves = self.random.random() < 0.15
+        self.moves = self.random.random() < 0.3
         self.capped = self.random.random() < 0.5
 
     def trader(self) -> str:
@@ -122,11 +122,12 @@ class Program:
         own = f"okx:{ACCOUNTS[2]}" if name == self.roots[0] else ""
         return f"{name},{name.title()},api,{above},{share},{status},{since},,{own},okx,uid {len(name)}"
 
-    def link(self, account: str, *, since: str = LONG_AGO) -> str:
-        """A row of clients.csv."""
+    def link(self, account: str, *, since: str = LONG_AGO, anew: bool = False) -> str:
+        """A row of clients.csv; `anew`: of a broker drawn anew."""
+        broker = self.random.choice(list(self.parents)) if anew else self.links[account]
         rebate, kind = self.random.choice(REBATES), self.random.choice(("",) * 11 + ("msa",))
         affiliated = self.random.choice(("true", "false"))
-        return f"okx,{account},{self.links[account]},{since},,,{affiliated},{kind},{rebate}"
+        return f"okx,{account},{broker},{since},,,{affiliated},{kind},{rebate}"
 
     def level(self, account: str, *, since: str = LONG_AGO) -> str:
         """A row of vip_levels.csv."""

@@ -126,7 +126,8 @@ class _Story:
     def told(self) -> World:
         self._begin()
         self.acts.append(SettleDue())
-        self.random.choice((self._missing_facts, self._refused_change, self._late_fills))()
+        first = [self._missing_facts, self._refused_change, self._late_fills]
+        (self._move if self.program.moves else self.random.choice(first))()
         for _ in range(self.random.randint(*TURNS)):
             self.random.choice(self._turns())()
         self.acts += [SettleDue(), PayOnSchedule()]
@@ -198,6 +199,17 @@ class _Story:
     def _is_loaded(load: Load, act: Act) -> bool:
         return isinstance(act, Load) and act.missing and act.files.keys() == load.files.keys()
 
+    def _move(self) -> None:
+        """Levels that were missing come in, and the clients that they are of change trees while their lines are looked at."""
+        levels = [self.program.level(account) for account in LATE_LEVELS]
+        clients = [self.program.link(account, anew=True) for account in LATE_LEVELS]
+        self.acts += [
+            program.registry(missing=True, vip_levels=levels),
+            SettleDue(),
+            program.registry(clients=clients),
+            SettleDue(),
+        ]
+
     def _refused_change(self) -> None:
         """Refused if it changes what a settled line stands on; else it is simply a change."""
         self.acts.append(self._change(None))
@@ -213,6 +225,7 @@ class _Story:
         below = [name for name, parent in self.program.parents.items() if parent]
         linked = [account for account in self.program.links if account not in LATE_LEVELS]
         accounts = self.random.sample(linked, 3)
+        moving = self.random.choice((accounts, LATE_LEVELS, LATE_LEVELS[:1], LATE_LEVELS[1:]))
         since, name = stamp(self.program.moment()), self.random.choice(list(self.program.parents))
         drawn = self.program
         changes: Sequence[Callable[[], Load]] = (
@@ -227,6 +240,13 @@ class _Story:
                 name=f"changed-{len(self.acts)}.csv",
                 correction=correction,
             ),
+            # In some worlds clients change trees: those whose lines wait for a level too, for nothing settled stands on them.
+            *(
+                lambda: program.registry(
+                    correction=correction, clients=[drawn.link(each, anew=True) for each in moving]
+                ),
+            )
+            * (3 if drawn.moves else 0),
             # Terms concern every line from then on.
             *(lambda: replace(drawn.terms(f"terms {len(self.acts)}", since=since), correction=correction),) * 2,
         )
