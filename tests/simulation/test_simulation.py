@@ -18,7 +18,7 @@ from tests.simulation.processes import PROCESSES, be_small, share_of
 from tests.simulation.simulate import simulating, world_of
 from tests.simulation.worlds import draw_world
 
-SECONDS = 120
+SECONDS = 90
 SEEDS_MIN = 8
 """Of each part, however slow the machine."""
 SEEDS_MAX = 100_000
