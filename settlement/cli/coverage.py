@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from settlement.cli.app import app
-from settlement.cli.output import print_json
+from settlement.cli.output import console, print_json
 from settlement.cli.times import HOUR, parse_time
 from settlement.errors import Refused
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from settlement.store.coverage import CoveredAccount
 
 DEFAULT_HOURS = 24
-# Of a table that is written to a file.
-WIDTH = 200
 
 
 @app.command()
@@ -77,7 +75,6 @@ def _as_json(row: CoveredAccount, *, first: datetime, last: datetime, now: datet
 
 
 def _print(rows: list[CoveredAccount], *, first: datetime, last: datetime, now: datetime) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -93,15 +90,19 @@ def _print(rows: list[CoveredAccount], *, first: datetime, last: datetime, now: 
             _missing(row, first=first, last=last),
             f"{row.error} ({row.failures} in a row, {row.error_at:%H:%M:%S})" if row.error else "",
         )
-    Console(width=None if Console().is_terminal else WIDTH).print(table)
+    console().print(table)
 
 
 def _missing(row: CoveredAccount, *, first: datetime, last: datetime) -> str:
     """The gaps; and how many hours are neither pulled nor missed, for nobody has asked for them."""
     hours = (last - first) // HOUR
     before = sum(first + number * HOUR + HOUR <= row.pull_from for number in range(hours)) - len(row.early)
-    unasked = f"{before} of before {row.pull_from:%Y-%m-%d %H:%M} not pulled" if before else ""
-    return ", ".join(filter(None, (_gaps(row) or f"none of {hours - before}" * (hours > before), unasked)))
+    told = []
+    if hours > before:
+        told.append(_gaps(row) or f"none of {hours - before}")
+    if before:
+        told.append(f"{before} of before {row.pull_from:%Y-%m-%d %H:%M} not pulled")
+    return ", ".join(told)
 
 
 def _gaps(row: CoveredAccount) -> str:

@@ -33,10 +33,11 @@ def demo(
     exchange's live market and settle each new hour, until Ctrl-C. A second run finds nothing new in the sample day.
     """
     from settlement import runtime
-    from settlement.cli.summary import console
+    from settlement.cli.output import console
+    from settlement.cli.summary import PLAIN_WIDTH
     from settlement.sample.world import write_sample
 
-    target = console()
+    target = console(plain_width=PLAIN_WIDTH)
     try:
         configured = runtime.settings()
         runtime.initialise()

@@ -6,11 +6,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 Item = TypeVar("Item")
+
+PLAIN_WIDTH = 200
 
 
 def print_json(document: Any) -> None:
@@ -18,6 +23,14 @@ def print_json(document: Any) -> None:
     import orjson
 
     typer.echo(orjson.dumps(document, default=str, option=orjson.OPT_INDENT_2).decode())
+
+
+def console(*, plain_width: int = PLAIN_WIDTH) -> Console:
+    """The terminal; where there is none, wide plain lines."""
+    from rich.console import Console
+
+    found = Console()
+    return found if found.is_terminal else Console(width=plain_width)
 
 
 def progress(items: Sequence[Item], *, label: str) -> Iterator[Item]:

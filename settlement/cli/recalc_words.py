@@ -6,10 +6,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from settlement.cli.output import print_json
+from settlement.cli.output import console, print_json
 from settlement.pipeline.recalculate import changed_inputs
 from settlement.reports.plain_text import plain
 from settlement.store.recalculation_report import parts, totals
@@ -34,11 +33,11 @@ def print_plan(database: Database, plan_id: int, *, as_json: bool) -> None:
         return
     for line in _head(document):
         typer.echo(line)
-    console = Console(width=None if Console().is_terminal else 200)
+    target = console()
     for name, title in TITLES.items():
         rows = [_line_in_words(row) for row in document[name]] if name == "top_lines" else document[name]
         if rows:
-            console.print(_table(title, rows))
+            target.print(_table(title, rows))
     typer.echo(_next_step(document))
 
 

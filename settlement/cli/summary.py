@@ -25,7 +25,7 @@ def summary(
     as_json: Annotated[bool, typer.Option("--json", help="Print the document instead of tables.")] = False,
 ) -> None:
     """Show windows, reasons, what is owed and instructed, and the ledger's audit, as they stand now."""
-    from settlement.cli.output import print_json
+    from settlement.cli.output import console, print_json
     from settlement.cli.times import parse_time
     from settlement.pipeline.audit import verify_ledger
     from settlement.reports.summary import as_document, read_summary
@@ -40,15 +40,7 @@ def summary(
     if as_json:
         print_json(as_document(read, audit))
         return
-    print_tables(console(), read, audit)
-
-
-def console() -> Console:
-    """The terminal; where there is none, wide plain lines."""
-    from rich.console import Console
-
-    found = Console()
-    return found if found.is_terminal else Console(width=PLAIN_WIDTH)
+    print_tables(console(plain_width=PLAIN_WIDTH), read, audit)
 
 
 def print_tables(target: Console, read: Summary, audit: Report) -> None:

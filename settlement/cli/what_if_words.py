@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from settlement.cli.output import print_json
+from settlement.cli.output import console, print_json
 from settlement.reports.plain_text import plain
 from settlement.store.what_if import what_if_of
 from settlement.store.what_if_report import PARTS, parts, totals
@@ -43,10 +42,10 @@ def print_what_if(database: Database, what_if_id: int, *, as_json: bool, csv: Pa
         return
     for line in _head(document):
         typer.echo(line)
-    console = Console(width=None if Console().is_terminal else 200)
+    target = console()
     for name, (title, columns) in TITLES.items():
         if document[name]:
-            console.print(_table(title, columns, document[name]))
+            target.print(_table(title, columns, document[name]))
     typer.echo(_foot(document))
 
 

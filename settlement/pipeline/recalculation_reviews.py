@@ -80,7 +80,8 @@ def includes_reviews(connection: Connection, plan_id: int) -> bool:
 def record_reviews(connection: Connection, plan: Plan, *, by: str) -> None:
     """Records the reviews that the plan includes; whoever calls holds the lock of facts and those of all windows.
 
-    Lines that wait for a tier are looked at again: the terms may know the corrected one. Raises Refused if one would come out otherwise by now: something else that it counts has changed.
+    Lines that wait for a tier are looked at again: the terms may know the corrected one. Raises Refused if one would come
+    out otherwise by now: something else that it counts has changed.
     """
     included = recalculation_reviews.of_plan(connection, plan.plan_id, included=True)
     if not included:
